@@ -1,0 +1,75 @@
+"""Every error that Golden Gate raises on purpose.
+
+::
+
+    GoldenGateError
+    ├── GoldenError        golden/ has problems: all of them, each with file and line
+    ├── SettingsError      an option, a model spec or a cache folder that cannot be used
+    ├── ModelUnavailable   a model cannot be asked at all: not there, server down, bad file
+    ├── BackendFault       one request failed: a broken connection, a 5xx, a reply cut short
+    │   └── TransientFault the same, and worth asking again
+    └── RunRecordError     a run record cannot be read
+
+Errors of other libraries are translated into these where they arise, at the edge, and nowhere else.
+The text of each is written for the person at the terminal: what happened, where, what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class GoldenGateError(Exception):
+    """Base of all errors that carry a message for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in `golden/`, and how to mend it."""
+
+    file: Path
+    line: int
+    field: str
+    what: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        field = f" {self.field}:" if self.field else ""
+        mend = f" ({self.mend})" if self.mend else ""
+        return f"{self.file}:{self.line}:{field} {self.what}{mend}"
+
+
+class GoldenError(GoldenGateError):
+    """The golden folder cannot be used; `problems` names each reason."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "1 problem" if count == 1 else f"{count} problems"
+        super().__init__("\n".join([f"{head} in the golden cases:", *map(str, self.problems)]))
+
+
+class SettingsError(GoldenGateError):
+    """A setting means nothing, or two contradict each other."""
+
+
+class ModelUnavailable(GoldenGateError):
+    """A model cannot be asked: the message says why and what to type."""
+
+
+class BackendFault(GoldenGateError):
+    """One request brought no usable reply."""
+
+
+class TransientFault(BackendFault):
+    """A fault that asking again may mend; `wait_s` is the server's own Retry-After, if it gave one."""
+
+    def __init__(self, message: str, wait_s: float | None = None) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class RunRecordError(GoldenGateError):
+    """A run folder holds no complete, readable record."""
