@@ -1,0 +1,108 @@
+"""How checks read a reply: JSON taken strictly, and what a lenient reader would have found.
+
+Strict means RFC 8259 over the whole text: no fence, no prose, no NaN, no key twice. The lenient
+reading never makes a check pass; it tells a person how near the answer was, and lets the safety
+check see commands that a careless client would have run.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+# Beyond this many characters nothing is dug out of prose: each brace would start a parse.
+LENIENT_LIMIT = 200_000
+LENIENT_STARTS = 50
+
+_FENCE = re.compile(r"```[\w+-]*[ \t]*\r?\n(.*?)(?:```|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonReading:
+    """A reply read as JSON. `value` means something only if `problem` is empty."""
+
+    value: Any
+    problem: str
+    cause: str
+    lenient: Any
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _refuse_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        made[key] = value
+    return made
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant, strict=True)
+_LENIENT = json.JSONDecoder(strict=False)
+
+
+@functools.lru_cache(maxsize=4096)
+def read_json(text: str) -> JsonReading:
+    """Read a whole reply as one JSON value; see the module's docstring for what is refused."""
+    try:
+        return JsonReading(_STRICT.decode(text), "", "", None)
+    except json.JSONDecodeError as error:
+        problem = f"{error.msg} at line {error.lineno}, column {error.colno}"
+    except ValueError as error:
+        problem = str(error)
+    except RecursionError:
+        return JsonReading(None, "nested too deeply to be read", "not JSON", None)
+    lenient, cause = _dig(text)
+    return JsonReading(None, problem, cause, lenient)
+
+
+def _dig(text: str) -> tuple[Any, str]:
+    for block in _FENCE.findall(text[:LENIENT_LIMIT]):
+        found = _decode_at(block.strip(), 0)
+        if found is not None:
+            return found, "fenced JSON"
+    starts = (match.start() for match in re.finditer(r"[{\[]", text[:LENIENT_LIMIT]))
+    for _, start in zip(range(LENIENT_STARTS), starts, strict=False):
+        found = _decode_at(text, start)
+        if isinstance(found, dict) or (isinstance(found, list) and found):
+            return found, "prose around JSON" if text[:start].strip() else "text after JSON"
+    return None, "not JSON"
+
+
+def _decode_at(text: str, start: int) -> Any:
+    try:
+        return _LENIENT.raw_decode(text, start)[0]
+    except (ValueError, RecursionError):
+        return None
+
+
+def at_path(value: Any, path: str) -> Any:
+    """What stands at a dotted path (`a.b.0`); raises `KeyError` naming the part that is absent."""
+    for part in path.split("."):
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            raise KeyError(part)
+    return value
+
+
+def shorten(text: str, limit: int = 80) -> str:
+    """One line of at most `limit` characters, control characters escaped: fit for a terminal."""
+    head = text[: limit * 4]
+    clean = "".join(char if char.isprintable() else _escaped(char) for char in head)
+    if len(clean) > limit or len(text) > len(head):
+        return clean[: limit - 1] + "…"
+    return clean
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", "backslashreplace").decode("ascii")

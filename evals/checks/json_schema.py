@@ -1,0 +1,118 @@
+"""`json_schema`: the whole reply is one JSON value that fits a JSON Schema."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import jsonschema
+import jsonschema.validators
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.protocols import Validator
+from pydantic import Field, field_validator
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import EMPTY_REGISTRY
+
+from evals.checks.answers import read_json, shorten
+from evals.checks.base import Answer, Check, CheckOutcome, CheckResult, Strict, failed, passed
+from evals.checks.patterns import PatternTimeout, pattern_problem, search
+
+PATTERN_TIMEOUT_S = 1.0
+
+
+def _pattern(_: Validator, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
+    # The library's own search has no time limit: a reply could hang the run.
+    if isinstance(value, str) and search(pattern, value, PATTERN_TIMEOUT_S) is None:
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+@functools.lru_cache(maxsize=256)
+def _validator(schema_text: str) -> Validator:
+    schema = json.loads(schema_text)
+    draft = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    draft.check_schema(schema)
+    guarded = jsonschema.validators.extend(draft, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+    # An explicit registry: the default one would fetch a remote $ref from the network.
+    validator: Validator = guarded(schema, registry=EMPTY_REGISTRY)
+    return validator
+
+
+def schema_problem(schema: Any) -> str:
+    """Why a JSON Schema cannot be used, or ''."""
+    try:
+        _validator(json.dumps(schema, sort_keys=True))
+    except SchemaError as error:
+        where = "/".join(map(str, error.absolute_path)) or "top"
+        return f"not a valid JSON Schema: {shorten(error.message, 120)} (at {where})"
+    return next(iter(_bad_patterns(schema)), "")
+
+
+def _bad_patterns(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        pattern = schema.get("pattern")
+        if isinstance(pattern, str) and (problem := pattern_problem(pattern)):
+            yield f"bad pattern {pattern!r}: {problem}"
+        for part in schema.values():
+            yield from _bad_patterns(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _bad_patterns(part)
+
+
+class JsonSchemaCheck(Check):
+    """A fenced or prose-wrapped answer fails, with what a lenient reader would have found as diagnosis.
+
+    value is 1 or 0. `schema:` is a file of the task's folder or an inline schema; the draft is the one that
+    `$schema` names, 2020-12 without it; `format` annotates only, as the standard has it.
+    """
+
+    kind: Literal["json_schema"]
+    schema_: dict[str, Any] = Field(alias="schema", description="a file of the task, or an inline schema")
+
+    @field_validator("schema_")
+    @classmethod
+    def _is_a_schema(cls, schema: dict[str, Any]) -> dict[str, Any]:
+        if problem := schema_problem(schema):
+            raise ValueError(problem)
+        return schema
+
+    @functools.cached_property
+    def _schema_text(self) -> str:
+        return json.dumps(self.schema_, sort_keys=True)
+
+    def judge(self, expect: Strict, answer: Answer) -> CheckResult:
+        validator = _validator(self._schema_text)
+        reading = read_json(answer.text)
+        if reading.problem:
+            return failed(reading.cause, self._diagnosis(reading.problem, reading.cause, reading.lenient))
+        try:
+            errors = sorted(
+                validator.iter_errors(reading.value), key=lambda error: list(map(str, error.path))
+            )
+        except PatternTimeout as error:
+            return CheckResult(
+                CheckOutcome.ERROR, 0.0, None, f"a pattern of the schema: {error}", "pattern ran out of time"
+            )
+        except Unresolvable as error:
+            return CheckResult(
+                CheckOutcome.ERROR,
+                0.0,
+                None,
+                f"the schema refers to what is not in it: {error}",
+                "bad schema",
+            )
+        if errors:
+            first = errors[0]
+            where = ".".join(map(str, first.absolute_path)) or "the whole answer"
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            reason = f"{where}: {shorten(first.message, 160)}{more}"
+            return failed(f"schema: {first.validator}", reason, extracted=reading.value)
+        return passed(reading.value, "fits the schema")
+
+    def _diagnosis(self, problem: str, cause: str, lenient: Any) -> str:
+        if lenient is None:
+            return f"not JSON: {problem}"
+        fits = "would fit" if _validator(self._schema_text).is_valid(lenient) else "would not fit either"
+        return f"{cause}, not JSON alone ({problem}); what is inside {fits} the schema"
