@@ -1,0 +1,68 @@
+"""`python -m evals …`: what needs no model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evals.errors import GoldenGateError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+USAGE_ERROR = 4
+
+GoldenFolder = Annotated[Path, typer.Option("--golden", help="folder of golden tasks")]
+
+
+@app.command()
+def lint(
+    tasks: Annotated[list[str] | None, typer.Argument(help="tasks to look at; all by default")] = None,
+    golden: GoldenFolder = Path("golden"),
+) -> None:
+    """Check every golden case and print every problem with file and line."""
+    from evals.cases import read_golden
+
+    found, problems = read_golden(golden, tasks or ())
+    for problem in sorted(problems, key=lambda one: (str(one.file), one.line)):
+        typer.echo(str(problem))
+    cases = sum(len(task.cases) for task in found)
+    typer.echo(f"{len(found)} tasks, {cases} cases, {len(problems)} problems")
+    if problems:
+        raise typer.Exit(USAGE_ERROR)
+
+
+@app.command()
+def schema(
+    out: Annotated[Path, typer.Option(help="folder to write to")] = Path("schemas"),
+) -> None:
+    """Write JSON Schemas of task.yaml and cases.yaml, for editors to complete and check them."""
+    from evals.authoring import write_schemas
+
+    for path in write_schemas(out):
+        typer.echo(f"wrote {path}")
+
+
+@app.command()
+def new(
+    task: Annotated[str, typer.Argument(help="name of the task")],
+    golden: GoldenFolder = Path("golden"),
+) -> None:
+    """Write a small task to start from; it passes lint."""
+    from evals.authoring import write_task
+
+    folder = write_task(golden, task)
+    typer.echo(f"wrote {folder}; change its cases, then: python -m evals lint {task}")
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's is a sentence and exit status 4."""
+    try:
+        app()
+    except GoldenGateError as error:
+        typer.echo(f"ERROR: {error}", err=True)
+        raise SystemExit(USAGE_ERROR) from None
+
+
+if __name__ == "__main__":
+    main()

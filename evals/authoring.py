@@ -1,0 +1,121 @@
+"""Help for those who write cases: JSON Schemas for their editor, and a small task to start from."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from evals.cases import ID_PATTERN, CaseEntry, TaskFile
+from evals.checks import CHECKS
+from evals.errors import SettingsError
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+_TASK = """\
+# yaml-language-server: $schema=../../schemas/task.schema.json
+task: {name}
+about: Names the colour that a sentence mentions.
+source: written for this project
+system: |
+  Answer with one JSON object and nothing else: the colour that the sentence is about.
+  Example: {{"colour": "red"}}
+options: {{max_tokens: 32}}
+prompt: "{{{{ input }}}}"
+checks:
+  - kind: json_schema
+    capability: format
+    schema:
+      type: object
+      required: [colour]
+      additionalProperties: false
+      properties: {{colour: {{type: string}}}}
+  - {{kind: json_fields, capability: content}}
+gate:
+  floors: {{format: 0.95, content: 0.80}}
+"""
+
+_CASES = """\
+# yaml-language-server: $schema=../../schemas/cases.schema.json
+- id: sky
+  input: On a clear day the sky is a deep blue.
+  expect: {fields: {colour: blue}}
+  reference: '{"colour": "blue"}'
+  tags: [easy]
+
+- id: not-the-car
+  input: My car is red, but I asked about the grass, and it was green when we left.
+  expect: {fields: {colour: green}}
+  reference: '{"colour": "green"}'
+  tags: [hard]
+"""
+
+
+def task_schema() -> dict[str, Any]:
+    """JSON Schema of `task.yaml`, each kind of check with its own fields."""
+    schema = TypeAdapter(TaskFile).json_schema()
+    schema["properties"]["checks"]["items"] = _check_schema(schema)
+    return {"$schema": _DRAFT, "title": "Golden Gate task", **_with_named_files(schema)}
+
+
+def cases_schema() -> dict[str, Any]:
+    """JSON Schema of `cases.yaml`; `expect` takes the fields of every kind of check."""
+    entry = TypeAdapter(CaseEntry).json_schema()
+    entry["properties"]["checks"]["items"] = _check_schema(entry)
+    expect: dict[str, Any] = {}
+    for check in CHECKS.values():
+        part = check.Expect.model_json_schema()
+        entry.setdefault("$defs", {}).update(part.get("$defs", {}))
+        expect.update(part.get("properties", {}))
+    entry["properties"]["expect"] = {"type": "object", "additionalProperties": False, "properties": expect}
+    definitions = entry.pop("$defs", {})
+    listed = {"title": "Golden Gate cases", "type": "array", "minItems": 1, "items": entry}
+    return {"$schema": _DRAFT, **listed, "$defs": definitions}
+
+
+def _check_schema(parent: dict[str, Any]) -> dict[str, Any]:
+    kinds = []
+    for check in CHECKS.values():
+        part = check.model_json_schema(by_alias=True)
+        parent.setdefault("$defs", {}).update(part.pop("$defs", {}))
+        if "schema" in part["properties"]:
+            part["properties"]["schema"] = {"type": ["object", "string"]}
+        kinds.append(part)
+    return {"oneOf": kinds}
+
+
+def _with_named_files(schema: dict[str, Any]) -> dict[str, Any]:
+    """`options.format` may name a file, which the loader reads before the model sees it."""
+    options = schema["$defs"]["Options"]["properties"]
+    options["format"] = {
+        "type": ["string", "object", "null"],
+        "description": options["format"]["description"],
+    }
+    return schema
+
+
+def write_schemas(folder: Path) -> list[Path]:
+    """Write both schemas; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, schema in (("task", task_schema()), ("cases", cases_schema())):
+        path = folder / f"{name}.schema.json"
+        path.write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def write_task(golden: Path, name: str) -> Path:
+    """Write a small task that passes lint; raises `SettingsError` if the name is bad or taken."""
+    if not re.fullmatch(ID_PATTERN.strip("^$"), name):
+        raise SettingsError(f"{name!r} is no name for a task: small letters, digits, - and _")
+    folder = golden / name
+    if folder.exists():
+        raise SettingsError(f"{folder} is already there; choose another name")
+    folder.mkdir(parents=True)
+    (folder / "task.yaml").write_text(_TASK.format(name=name), encoding="utf-8")
+    (folder / "cases.yaml").write_text(_CASES, encoding="utf-8")
+    return folder
