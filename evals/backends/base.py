@@ -1,0 +1,163 @@
+"""The boundary to models: specs, what is sent, what comes back, and the protocol between.
+
+Everything here is plain frozen data that survives a trip through JSON, because requests and replies
+cross a process boundary and are kept on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+from evals.errors import SettingsError
+
+EMBEDDED_SPEC = "gguf:smollm2-135m"
+BACKENDS = ("ollama", "gguf", "replay")
+_LATER = {"hf", "openai"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One `--model`: which backend, and the name there. `text` is what the user typed, and its label."""
+
+    text: str
+    backend: Literal["ollama", "gguf", "replay"]
+    name: str
+
+
+def parse_spec(text: str) -> ModelSpec:
+    """`qwen3:4b` -> Ollama; `gguf:…` and `replay:…` -> those; raises `SettingsError`."""
+    text = text.strip()
+    prefix, colon, rest = text.partition(":")
+    if not text or any(char.isspace() or not char.isprintable() for char in text):
+        raise SettingsError(f"--model {text!r} is no model: names hold no spaces or control characters")
+    if colon and prefix in _LATER:
+        raise SettingsError(f"--model {text}: the backend '{prefix}:' is not part of this version")
+    if colon and prefix in ("gguf", "replay"):
+        if not rest:
+            raise SettingsError(f"--model {text} names nothing after '{prefix}:'")
+        return ModelSpec(text, "gguf" if prefix == "gguf" else "replay", rest)
+    return ModelSpec(text, "ollama", text)
+
+
+def parse_specs(texts: list[str]) -> tuple[ModelSpec, ...]:
+    """All `--model` values: commas split, duplicates dropped, the embedded default if there is none."""
+    names = [part.strip() for text in texts for part in text.split(",")]
+    chosen = list(dict.fromkeys(name for name in names if name)) or [EMBEDDED_SPEC]
+    return tuple(parse_spec(name) for name in chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A resolved model. `digest` names its exact weights and template; `slots` is how many requests it
+    takes at once, None where the server does not tell; `details` is for the record."""
+
+    spec: ModelSpec
+    digest: str
+    thinks: bool = False
+    slots: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return self.spec.text
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Model:
+        return cls(**{**data, "spec": ModelSpec(**data["spec"])})
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One request to one model. `options` are the resolved sampling options, thinking apart.
+
+    `think` is None for a model that has no thinking: some servers refuse the field then.
+    """
+
+    task: str
+    case: str
+    messages: tuple[Message, ...]
+    options: Mapping[str, Any]
+    think: bool | str | None = None
+    repeat: int = 0
+
+    def key(self, digest: str) -> str:
+        """The name of its response: SHA-256 over all that decides the answer, the model's digest first.
+
+        The chat template is part of the digest (Ollama's manifest, the GGUF's metadata).
+        """
+        parts = {
+            "digest": digest,
+            "messages": [[one.role, one.content] for one in self.messages],
+            "options": dict(self.options),
+            "think": self.think,
+            "repeat": self.repeat,
+        }
+        text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ChatRequest:
+        return cls(**{**data, "messages": tuple(Message(**one) for one in data["messages"])})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReply:
+    """What came back. Times in seconds, None where the backend does not tell.
+
+    `fault` is the reason if no usable reply came at all; `retries` are the reasons why it was asked again.
+    """
+
+    text: str = ""
+    thinking: str = ""
+    stop_reason: str = "stop"
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    load_s: float | None = None
+    prompt_s: float | None = None
+    decode_s: float | None = None
+    first_token_s: float | None = None
+    total_s: float | None = None
+    fault: str = ""
+    retries: tuple[str, ...] = ()
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Decoding speed, where both figures are there and mean something."""
+        if not self.completion_tokens or not self.decode_s:
+            return None
+        return self.completion_tokens / self.decode_s
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ModelReply:
+        return cls(**{**data, "retries": tuple(data["retries"])})
+
+
+class ChatModel(Protocol):
+    """What a backend is: it answers one request, and can be closed."""
+
+    async def chat(self, request: ChatRequest) -> ModelReply:
+        """Ask once. Raises `TransientFault` or `BackendFault`; never returns a made-up reply."""
+
+    async def aclose(self) -> None:
+        """Give back connections and memory."""

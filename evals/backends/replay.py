@@ -1,0 +1,56 @@
+"""A recorded run that answers again: no model at all, the same replies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from evals.backends.base import ChatRequest, Model, ModelReply, ModelSpec
+from evals.errors import BackendFault, ModelUnavailable, RunRecordError
+from evals.runs import read_replies, read_run
+
+
+def resolve(spec: ModelSpec) -> Model | ModelUnavailable:
+    """The recorded model: its digest, so that stored replies of the real one are met."""
+    folder, _, wanted = spec.name.partition("#")
+    try:
+        run = read_run(Path(folder))
+    except RunRecordError as error:
+        return ModelUnavailable(f"{spec.text}: {error}")
+    models = {one.label: one for one in run.models}
+    if not wanted and len(models) == 1:
+        wanted = next(iter(models))
+    if wanted not in models:
+        said = f"has no model {wanted!r}" if wanted else "holds several models"
+        names = ", ".join(f"replay:{folder}#{label}" for label in models)
+        return ModelUnavailable(f"{spec.text}: the run {said}; there are: {names}")
+    recorded = models[wanted]
+    details = {**recorded.details, "replay_of": recorded.label, "folder": folder}
+    return Model(spec, recorded.digest, thinks=recorded.thinks, details=details)
+
+
+class ReplayModel:
+    """Answers each request by the key it was recorded under."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._replies: Mapping[str, ModelReply] | None = None
+
+    async def aclose(self) -> None:
+        self._replies = None
+
+    async def chat(self, request: ChatRequest) -> ModelReply:
+        if self._replies is None:
+            folder = Path(str(self._model.details["folder"]))
+            try:
+                self._replies = read_replies(folder, str(self._model.details["replay_of"]))
+            except (RunRecordError, json.JSONDecodeError) as error:
+                raise BackendFault(str(error)) from error
+        reply = self._replies.get(request.key(self._model.digest))
+        if reply is None:
+            raise BackendFault(
+                f"the recorded run has no answer to {request.task}/{request.case}: "
+                "the case, its prompt or its options changed since"
+            )
+        return reply
