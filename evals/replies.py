@@ -1,0 +1,162 @@
+"""The tests' side of generation: hands requests to the process that asks, and replies to the tests.
+
+What the store already holds is answered from there and never reaches a model. A test waits for its
+own reply only; whatever else arrives meanwhile is kept for the test that will ask for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from evals.backends.base import ChatRequest, Model, ModelReply, ModelSpec
+from evals.errors import GoldenGateError, ModelUnavailable, SettingsError
+from evals.generate import Settings
+from evals.store import ResponseStore
+
+LOG_TAIL_LINES = 5
+CLOSE_LIMIT_S = 5.0
+
+
+class Replies:
+    """Replies of models, by request key. One process that asks stands behind it, started on first use.
+
+    `on_reply` is called with each reply that a model gave, as it arrives, for the progress line.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: Path,
+        *,
+        refresh: bool = False,
+        on_reply: Callable[[ModelReply], None] = lambda reply: None,
+    ) -> None:
+        self._settings = settings
+        self._log = log
+        self._store = ResponseStore(Path(settings.store)) if settings.store else None
+        self._refresh = refresh
+        self.on_reply = on_reply
+        self._ready: dict[str, ModelReply] = {}
+        self._asked: set[str] = set()
+        self._process: subprocess.Popen[str] | None = None
+        self._log_file: IO[bytes] | None = None
+        self.stored = 0
+        self.notes: list[str] = []
+
+    def resolve(self, specs: Sequence[ModelSpec]) -> list[Model | ModelUnavailable]:
+        """The model behind each spec, or why it cannot be asked."""
+        self.start()
+        self._send({"do": "resolve", "specs": [asdict(spec) for spec in specs]})
+        message = self._receive()
+        if "resolved" not in message:
+            raise SettingsError(str(message.get("broken") or self._death_notice()))
+        return [
+            ModelUnavailable(one["unavailable"]) if "unavailable" in one else Model.from_json(one)
+            for one in message["resolved"]
+        ]
+
+    def order(self, model: Model, requests: Iterable[ChatRequest]) -> None:
+        """Ask for replies ahead of need; those in the store are there at once."""
+        missing: dict[str, ChatRequest] = {}
+        for request in requests:
+            key = request.key(model.digest)
+            kept = None if self._refresh or not self._store else self._store.get(key)
+            if kept is not None:
+                self._ready[key] = kept
+                self.stored += 1
+            elif key not in self._asked:
+                missing[key] = request
+        if missing:
+            self._asked |= missing.keys()
+            self.start()
+            asked = [request.to_json() for request in missing.values()]
+            self._send({"do": "ask", "model": model.to_json(), "requests": asked})
+
+    def wait(self, key: str) -> ModelReply:
+        """The reply to an ordered request, as soon as it is there."""
+        while key not in self._ready:
+            message = self._receive()
+            if "key" not in message:
+                reason = str(message.get("broken") or self._death_notice())
+                return ModelReply(fault=reason, stop_reason="fault")
+            reply = ModelReply.from_json(message["reply"])
+            self._ready[message["key"]] = reply
+            if message["note"] and message["note"] not in self.notes:
+                self.notes.append(message["note"])
+            self.on_reply(reply)
+        return self._ready[key]
+
+    def forget(self, key: str) -> None:
+        """Give a reply's memory back once its last test is done."""
+        self._ready.pop(key, None)
+
+    def close(self) -> None:
+        """End the process that asks; what it was told of replies is in the store."""
+        if self._process is not None:
+            assert self._process.stdin and self._process.stdout
+            _close_quietly(self._process.stdin)
+            try:
+                self._process.wait(timeout=CLOSE_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            _close_quietly(self._process.stdout)
+            self._process = None
+        if self._log_file is not None:
+            self._log_file.close()
+            self._log_file = None
+            if self._log.exists() and not self._log.stat().st_size:
+                self._log.unlink()
+
+    def start(self) -> None:
+        """Start the process that asks, if it is not there yet; it takes half a second to be ready."""
+        if self._process is not None:
+            return
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._log_file = self._log.open("ab")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "evals.generate"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log_file,
+            text=True,
+            encoding="ascii",
+        )
+        self._send(asdict(self._settings))
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._process and self._process.stdin
+        try:
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+        except (BrokenPipeError, OSError):
+            pass  # it died: the next wait says so, with its log
+
+    def _receive(self) -> dict[str, Any]:
+        if self._process is None or self._process.stdout is None:
+            raise GoldenGateError("a reply was awaited that nobody asked for")
+        line = self._process.stdout.readline()
+        message: dict[str, Any] = json.loads(line) if line.endswith("\n") else {}
+        return message
+
+    def _death_notice(self) -> str:
+        assert self._process
+        code = self._process.wait()
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        hint = "; out of memory?" if code == -9 else ""
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        said = f" Last lines of {self._log}: " + " | ".join(lines) if lines else ""
+        return f"the process that asks the model {how}{hint}.{said}"
+
+
+def _close_quietly(pipe: IO[str]) -> None:
+    # Unsent bytes to a process that is gone are no loss.
+    with contextlib.suppress(OSError):
+        pipe.close()
