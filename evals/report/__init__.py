@@ -1,0 +1,1 @@
+"""A run record and its scores, for people: the terminal and Markdown."""

@@ -1,0 +1,85 @@
+"""`report.md`: a run for a pull request or a colleague. Replies are hostile text: every cell is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from evals.checks.answers import shorten
+from evals.report.tables import SCORE_COLUMNS, measure_lines, outcome_line, score_cells, speed_line
+from evals.runs import CaseRecord, RunInfo
+from evals.scores import Summary
+
+MISSES_SHOWN = 200
+
+
+def markdown_report(
+    info: RunInfo, summary: Summary, problems: Sequence[str], records: Sequence[CaseRecord], *, enforced: bool
+) -> str:
+    """The whole report as GitHub-flavoured Markdown."""
+    lines = ["# Golden Gate run", ""]
+    if problems:
+        lines += ["**The gate does not hold.**" if enforced else "**Not everything was answered.**", ""]
+        lines += [f"- {escaped(problem)}" for problem in problems]
+    else:
+        lines.append(
+            "**The gate holds.**" if enforced else "**Measured only; floors are shown, not enforced.**"
+        )
+    lines.append("")
+    for figures in summary.models:
+        model = next(one for one in info.models if one.label == figures.model)
+        lines += [f"## {escaped(figures.model)}", "", f"digest `{model.digest[:12]}`", ""]
+        rows = [score_cells(score) for score in summary.scores if score.model == figures.model]
+        lines += [*_table(SCORE_COLUMNS, rows), ""]
+        lines.append(f"- replies: {outcome_line(dict(figures.outcomes))}")
+        lines.append(
+            f"- {speed_line(figures.tokens_per_s, figures.first_token_s, figures.completion_tokens)}"
+        )
+        lines += [f"- {escaped(line)}" for line in measure_lines(summary, figures.model)]
+        if figures.causes:
+            counts = [(cause, str(count)) for cause, count in figures.causes.items()]
+            lines += ["", "Misses in whole answers, by cause:", "", *_table(("cause", "misses"), counts)]
+        lines.append("")
+    lines += _misses(records)
+    lines += ["## Run", "", *(f"- {text}" for text in _facts(info)), ""]
+    return "\n".join(lines)
+
+
+def escaped(text: str, limit: int = 300) -> str:
+    """One line that Markdown and HTML leave as it is, pipes included."""
+    plain = shorten(text, limit)
+    for char in "\\`*_{}[]<>#|~$&":
+        plain = plain.replace(
+            char, f"\\{char}" if char not in "<>&" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}[char]
+        )
+    return plain
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+    lines += [" | ".join(escaped(cell) for cell in row) for row in rows]
+    return [f"| {line} |" for line in lines]
+
+
+def _misses(records: Sequence[CaseRecord]) -> list[str]:
+    rows = [
+        (record.model, f"{record.task}/{record.case}", check.name, check.reason)
+        for record in records
+        for check in record.checks
+        if check.outcome != "pass"
+    ]
+    if not rows:
+        return []
+    lines = ["## Misses", "", *_table(("model", "case", "check", "reason"), rows[:MISSES_SHOWN]), ""]
+    if len(rows) > MISSES_SHOWN:
+        lines += [f"{len(rows) - MISSES_SHOWN} more stand in `results.jsonl`.", ""]
+    return lines
+
+
+def _facts(info: RunInfo) -> Iterable[str]:
+    yield f"run `{info.run}`, {info.started}, {info.wall_s:.0f} s; {info.stored} of {info.asked} replies from the store"
+    yield "tasks: " + ", ".join(f"{name} `{facts['hash'][:12]}`" for name, facts in info.tasks.items())
+    yield "versions: " + ", ".join(f"{name} {version}" for name, version in info.versions.items())
+    if info.git:
+        yield f"commit `{info.git['commit'][:12]}`" + (
+            " with uncommitted changes" if info.git["dirty"] else ""
+        )

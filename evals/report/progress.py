@@ -1,0 +1,101 @@
+"""The progress line: model, case, tokens a second, time left.
+
+On a terminal it is one line that is rewritten; elsewhere (a log, CI) a line now and then.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import deque
+from typing import Protocol
+
+from evals.backends.base import ModelReply
+from evals.checks.answers import shorten
+
+REDRAW_EVERY_S = 0.1
+LOG_EVERY_S = 30.0
+RECENT = 50
+
+
+class Writer(Protocol):
+    """What the line is written to: a terminal writer or a text file."""
+
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
+
+
+class Progress:
+    """Counts cases done and tells how it goes. `total` cases are 0 until it is known."""
+
+    def __init__(self, stream: Writer, *, live: bool, now: float | None = None) -> None:
+        self._stream = stream
+        self._live = live
+        self._started = time.monotonic() if now is None else now
+        self._drawn = self._started
+        self._width = 0
+        self._fresh: deque[tuple[float, int]] = deque(maxlen=RECENT)
+        self._where = ""
+        self.total = 0
+        self.done = 0
+
+    def replied(self, reply: ModelReply) -> None:
+        """A model has answered; its test may come later."""
+        self._fresh.append((time.monotonic(), reply.completion_tokens or 0))
+        self._draw()
+
+    def judged(self, model: str, case: str) -> None:
+        """A case is judged."""
+        self.done += 1
+        self._where = f"{model}  {case}"
+        self._draw()
+
+    def clear(self) -> None:
+        """Take the live line away, so that other output starts on a clean line."""
+        if self._live and self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+            self._width = 0
+
+    def _draw(self) -> None:
+        now = time.monotonic()
+        if now - self._drawn < (REDRAW_EVERY_S if self._live else LOG_EVERY_S):
+            return
+        self._drawn = now
+        columns = shutil.get_terminal_size().columns - 1
+        text = shorten(self.text(now), columns)
+        if self._live:
+            self._stream.write("\r" + text.ljust(self._width))
+            self._width = len(text)
+        else:
+            self._stream.write(f"\n{text}\n")
+        self._stream.flush()
+
+    def text(self, now: float) -> str:
+        """The line itself; figures first, since the end may be cut."""
+        total = f"/{self.total}" if self.total else ""
+        parts = [f"{self.done}{total} cases"]
+        if (rate := self.tokens_per_s()) is not None:
+            parts.append(f"{rate:.0f} tok/s")
+        if (left := self.seconds_left(now)) is not None:
+            parts.append(f"{_duration(left)} left")
+        return "  ".join([*parts, self._where])
+
+    def tokens_per_s(self) -> float | None:
+        """Throughput over the latest replies, all requests in flight together."""
+        if len(self._fresh) < 2:
+            return None
+        span = self._fresh[-1][0] - self._fresh[0][0]
+        tokens = sum(count for _, count in list(self._fresh)[1:])
+        return tokens / span if span > 0 and tokens else None
+
+    def seconds_left(self, now: float) -> float | None:
+        """From the pace so far; None until there is one."""
+        if not self.total or not self.done:
+            return None
+        return (now - self._started) / self.done * (self.total - self.done)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

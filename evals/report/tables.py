@@ -1,0 +1,56 @@
+"""Figures as the words that every report shares, so that the terminal and Markdown say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evals.scores import Score, Summary
+
+SCORE_COLUMNS = ("task", "capability", "pass rate", "95% interval", "n", "floor")
+
+
+def percent(fraction: float) -> str:
+    """`0.934` as `93.4%`, with ends marked as they are: 99.96% is not written as 100%."""
+    text = f"{fraction:.1%}"
+    if text == "100.0%" and fraction < 1:
+        return ">99.9%"
+    if text == "0.0%" and fraction > 0:
+        return "<0.1%"
+    return text
+
+
+def score_cells(score: Score) -> tuple[str, ...]:
+    """One row of the score table, in the order of `SCORE_COLUMNS`."""
+    floor = "-" if score.floor is None else f"{score.floor:.0%}"
+    if score.holds is False:
+        floor += " below"
+    elif score.holds:
+        floor += " ok"
+    interval = f"{score.low:.1%} - {score.high:.1%}"
+    return score.task, score.capability, percent(score.rate), interval, str(score.n), floor
+
+
+def outcome_line(outcomes: dict[str, int]) -> str:
+    """`answered 120, truncated 3`: kinds of reply, most frequent first."""
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in outcomes.items())
+
+
+def measure_lines(summary: Summary, model: str) -> Iterator[str]:
+    """Each measure of a model: over all replies asked for, and over those that could be read."""
+    for one in summary.measures:
+        if one.model != model:
+            continue
+        text = f"{one.task} {one.check} {one.name.replace('_', ' ')}: {percent(one.over_all)} of {one.n}"
+        if one.readable < one.n and one.over_readable is not None:
+            text += f"; {percent(one.over_readable)} over the {one.readable} readable"
+        yield text
+
+
+def speed_line(tokens_per_s: float | None, first_token_s: float | None, tokens: int) -> str:
+    """Median speed in words."""
+    parts = [f"{tokens:,} tokens"]
+    if tokens_per_s is not None:
+        parts.append(f"{tokens_per_s:.1f} tok/s a request (median)")
+    if first_token_s is not None:
+        parts.append(f"first token after {first_token_s:.2f} s (median)")
+    return ", ".join(parts)

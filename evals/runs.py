@@ -1,0 +1,298 @@
+"""Run records: what a run asked, what came back, and how it was judged.
+
+`reports/<run id>/`: `results.jsonl` (a line per model, case and repeat) and `replies.jsonl` (their whole texts) grow
+while the run goes on; `run.json` is written last, so its presence means that the record is complete.
+Records are joined by (model, task, case, repeat), never by pytest's node ids.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from evals.backends.base import Model, ModelReply
+from evals.cases import CaseCheck, GoldenTask
+from evals.checks.base import CheckResult
+from evals.errors import RunRecordError, SettingsError
+
+FORMAT = 1
+EXTRACTED_LIMIT = 4000
+SYNC_EVERY_S = 0.5
+_PACKAGES = ("goldengate", "pytest", "pytest-xdist", "ollama", "xllamacpp", "jsonschema", "mecha", "regex")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRecord:
+    """One check's result as it stands in `results.jsonl`."""
+
+    kind: str
+    name: str
+    capability: str
+    outcome: str
+    value: float
+    extracted: Any
+    reason: str
+    cause: str = ""
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRecord:
+    """One line of `results.jsonl`. Times in seconds."""
+
+    model: str
+    task: str
+    case: str
+    repeat: int
+    outcome: str
+    checks: tuple[CheckRecord, ...]
+    timings: Mapping[str, float | None]
+    tokens: Mapping[str, int | None]
+    response: str
+    stop_reason: str = "stop"
+    retries: tuple[str, ...] = ()
+    fault: str = ""
+    tags: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CaseRecord:
+        checks = tuple(CheckRecord(**check) for check in data["checks"])
+        lists = {name: tuple(data.get(name, ())) for name in ("retries", "tags")}
+        return cls(**{**data, "checks": checks, **lists})
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a run was: `run.json`, without the results."""
+
+    run: str
+    started: str
+    wall_s: float
+    models: tuple[Model, ...]
+    unavailable: Mapping[str, str]
+    tasks: Mapping[str, Mapping[str, Any]]
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    git: Mapping[str, Any]
+    host: Mapping[str, Any]
+    asked: int
+    stored: int
+
+
+def check_record(check: CaseCheck, result: CheckResult) -> CheckRecord:
+    """A result as it is written down; what was extracted is shortened beyond 4,000 characters of JSON."""
+    extracted = result.extracted
+    text = json.dumps(extracted, default=str)
+    if len(text) > EXTRACTED_LIMIT:
+        extracted = text[:EXTRACTED_LIMIT] + "…"
+    return CheckRecord(
+        kind=check.check.kind,
+        name=check.label,
+        capability=check.capability.value,
+        outcome=result.outcome.value,
+        value=result.value,
+        extracted=extracted,
+        reason=result.reason,
+        cause=result.cause,
+        measures=dict(result.measures),
+    )
+
+
+def reply_figures(reply: ModelReply) -> tuple[dict[str, float | None], dict[str, int | None]]:
+    """A reply's timings and token counts under their names in the record."""
+    timings = {
+        "load_s": reply.load_s,
+        "prompt_s": reply.prompt_s,
+        "decode_s": reply.decode_s,
+        "first_token_s": reply.first_token_s,
+        "total_s": reply.total_s,
+    }
+    return timings, {"prompt": reply.prompt_tokens, "completion": reply.completion_tokens}
+
+
+class RunWriter:
+    """Writes one run's record as results arrive.
+
+    Lines are handed to the system at once and fsynced at most half a second later: one fsync a line
+    would cost more than judging it, and every reply is already safe in the store.
+    """
+
+    def __init__(self, reports: Path, label: str) -> None:
+        self.folder = _new_folder(reports, label)
+        self._results = (self.folder / "results.jsonl").open("a", encoding="ascii")
+        self._replies = (self.folder / "replies.jsonl").open("a", encoding="ascii")
+        self._synced = time.monotonic()
+
+    def add(self, record: CaseRecord, reply: ModelReply) -> None:
+        """Append one case's results and its reply."""
+        _append(self._results, asdict(record))
+        if not reply.fault:
+            key = {
+                "model": record.model,
+                "task": record.task,
+                "case": record.case,
+                "response": record.response,
+            }
+            _append(self._replies, {**key, "reply": reply.to_json()})
+        if time.monotonic() - self._synced > SYNC_EVERY_S:
+            self._sync()
+
+    def close(self) -> None:
+        """Everything so far is on disk; the record is not yet complete."""
+        self._sync()
+        self._results.close()
+        self._replies.close()
+
+    def finish(self, info: RunInfo, summary: Mapping[str, Any], report: str) -> None:
+        """Write the summary and the report, and `run.json` last."""
+        self.close()
+        write_whole(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+        write_whole(self.folder / "report.md", report)
+        data = {"format": FORMAT, **asdict(info), "models": [model.to_json() for model in info.models]}
+        write_whole(self.folder / "run.json", json.dumps(data, indent=2) + "\n")
+
+    def _sync(self) -> None:
+        for file in (self._results, self._replies):
+            file.flush()
+            os.fsync(file.fileno())
+        self._synced = time.monotonic()
+
+
+def _append(file: IO[str], value: Mapping[str, Any]) -> None:
+    # One write a line, handed on at once: after a crash at most the last line is torn.
+    file.write(json.dumps(value) + "\n")
+    file.flush()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file in one step."""
+    scratch = path.with_name(path.name + ".tmp")
+    with scratch.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(scratch, path)
+
+
+def _new_folder(reports: Path, label: str) -> Path:
+    stem = time.strftime("%Y%m%d-%H%M%S-") + (
+        re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:40] or "run"
+    )
+    try:
+        reports.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 1000):
+            folder = reports / (stem if number == 1 else f"{stem}-{number}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            return folder
+    except OSError as error:
+        raise SettingsError(
+            f"no run can be written to {reports}: {error.strerror or error}; name another folder with --reports DIR"
+        ) from error
+    raise SettingsError(f"{reports} holds a thousand runs of this second; is the clock right?")
+
+
+def read_run(folder: Path) -> RunInfo:
+    """A complete run's `run.json`; raises `RunRecordError`."""
+    path = folder / "run.json"
+    if not path.is_file():
+        if (folder / "results.jsonl").exists():
+            raise RunRecordError(f"the run in {folder} was not finished: it has no run.json")
+        raise RunRecordError(f"there is no run in {folder}")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data.pop("format") != FORMAT:
+            raise RunRecordError(f"{path} was written by another version of Golden Gate")
+        models = tuple(Model.from_json(model) for model in data["models"])
+        return RunInfo(**{**data, "models": models})
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunRecordError(f"{path} is damaged: {error}") from error
+
+
+def read_results(folder: Path) -> list[CaseRecord]:
+    """All lines of `results.jsonl`; raises `RunRecordError` naming a damaged line."""
+    return [CaseRecord.from_json(data) for data in _lines(folder / "results.jsonl")]
+
+
+def read_replies(folder: Path, model: str) -> dict[str, ModelReply]:
+    """One model's replies of a run, by response key."""
+    return {
+        str(data["response"]): ModelReply.from_json(data["reply"])
+        for data in _lines(folder / "replies.jsonl")
+        if data["model"] == model
+    }
+
+
+def _lines(path: Path) -> Iterable[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunRecordError(f"{path} cannot be read: {error}") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError as error:
+            raise RunRecordError(f"{path}:{number}: damaged line: {error}") from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def host() -> dict[str, Any]:
+    """The machine: system, processor, cores, memory in bytes."""
+    memory = psutil.virtual_memory().total
+    return {
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_bytes": memory,
+    }
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """Commit and dirty flag of the working tree that holds `folder`; empty where there is none."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def task_facts(tasks: Sequence[GoldenTask]) -> dict[str, dict[str, Any]]:
+    """What a run record keeps of its tasks."""
+    return {
+        task.name: {
+            "hash": task.hash,
+            "cases": len(task.cases),
+            "options": task.options.model_dump(mode="json"),
+            "gate": task.gate.model_dump(mode="json"),
+        }
+        for task in tasks
+    }
