@@ -1,0 +1,135 @@
+"""Hooks of the controlling process: results in, progress and summary out, and the exit status.
+
+Registered for a golden run only; under xdist, in the controller and never in a worker.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from evals.report.progress import Progress
+from evals.report.terminal import print_summary
+from evals.session import GoldenRun
+
+NARROWEST = 40
+
+
+class Controller:
+    """Follows one run from its first report to its exit status."""
+
+    def __init__(self, config: pytest.Config, run: GoldenRun) -> None:
+        self._config = config
+        self._run = run
+        self._started = time.monotonic()
+        self._error = ""
+        reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+        # -v and -q ask for pytest's own lines, or for none.
+        quiet = reporter is None or reporter.verbosity != 0
+        self._live = not quiet and reporter.isatty
+        self._progress = None if quiet else Progress(config.get_terminal_writer(), live=self._live)
+        if self._progress:
+            run.asking.replies.on_reply = self._progress.replied
+
+    def pytest_report_header(self) -> list[str]:
+        run = self._run
+        models = ", ".join(f"{model.label} ({model.digest[:12]})" for model in run.models)
+        cases = sum(len(task.cases) for task in run.tasks)
+        lines = [f"goldengate: {cases} cases of {', '.join(task.name for task in run.tasks)}"]
+        return [*lines, f"models: {models}", *run.unavailable.values()]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._expect([test.nodeid for test in session.items])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        given = {
+            "settings": self._run.settings.to_json(),
+            "models": [model.to_json() for model in self._run.models],
+            "folder": str(self._run.folder),
+        }
+        node.workerinput["goldengate"] = json.dumps(given)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        from evals.scheduler import ModelScheduling
+
+        return ModelScheduling(
+            config, log, {name: item.model.label for name, item in self._run.items.items()}
+        )
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        self._expect(ids)
+
+    def _expect(self, nodeids: list[str]) -> None:
+        if self._progress:
+            items = self._run.items
+            known = [items[name] for nodeid in nodeids if (name := param_id(nodeid)) in items]
+            self._progress.total = len({(item.model.label, item.task.name, item.case.id) for item in known})
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        message = getattr(report, "goldengate", None)
+        if message is None:
+            return
+        for record in self._run.receive(message):
+            if self._progress:
+                self._progress.judged(record.model, f"{record.task}/{record.case}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        # The live line takes the place of letters; a failure is still told at the end, at length.
+        if self._live and hasattr(report, "goldengate"):
+            return "miss" if hasattr(report, "golden_miss") else report.outcome, "", ""
+        return None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._progress:
+            self._progress.clear()
+        ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        stopped = bool(session.shouldstop or session.shouldfail)
+        self._run.finish(complete=ended and not stopped, wall_s=time.monotonic() - self._started)
+        if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            self._error = "no golden case was selected: nothing was asked, and nothing is green"
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif ended and self._run.problems:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._error or not self._run.records:
+            terminalreporter.write_line(f"ERROR: {self._error or 'no case was judged'}", red=True)
+            return
+        run = self._run
+        writer = self._config.get_terminal_writer()
+        text = io.StringIO()
+        console = Console(
+            file=text,
+            width=max(NARROWEST, writer.fullwidth),
+            force_terminal=writer.hasmarkup,
+            no_color=not writer.hasmarkup,
+            highlight=False,
+        )
+        print_summary(
+            console,
+            run.summary,
+            run.problems,
+            run.unavailable,
+            folder=run.folder,
+            enforced=run.settings.gate,
+            complete=run.complete,
+            stored=run.stored,
+            notes=run.notes,
+        )
+        terminalreporter.write(text.getvalue())
+
+
+def param_id(nodeid: str) -> str:
+    """What stands in the brackets of `evals/test_golden.py::test_golden[…]`."""
+    return nodeid.partition("::test_golden[")[2].removesuffix("]")

@@ -1,0 +1,116 @@
+"""Options of `pytest evals`: command line before environment (`GOLDENGATE_…`) before pyproject.toml (`goldengate_…`)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from evals.session import RunSettings
+
+PACKAGE = Path(__file__).parent
+
+_DEFAULTS = {"reply_timeout": "300"}
+_TEXT_OPTIONS = {
+    "golden": ("DIR", "folder of golden tasks (default: golden/)"),
+    "reports": ("DIR", "folder that runs are written to (default: reports/)"),
+    "ollama_host": ("ADDRESS", "Ollama server (default: OLLAMA_HOST, else 127.0.0.1:11434)"),
+    "concurrency": ("N", "requests in flight at once (default: the server's slots, else 4)"),
+    "reply_timeout": ("SECONDS", "longest wait for one whole reply (default: 300)"),
+}
+_LIST_OPTIONS = {
+    "model": (
+        "SPEC",
+        "model to ask, repeatable: qwen3:4b, gguf:FILE, replay:RUN (default: the embedded model)",
+    ),
+    "task": ("TASK", "golden task to run, repeatable (default: all)"),
+}
+_FLAGS = {
+    "refresh": "ask the models again, although their replies are in the store",
+    "no_store": "neither read nor keep replies",
+    "no_gate": "measure only: floors are shown, not enforced",
+}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option, with its setting in pyproject.toml."""
+    group = parser.getgroup("goldengate", "Golden Gate: golden cases against real models")
+    for name, (metavar, text) in _TEXT_OPTIONS.items():
+        group.addoption(_flag(name), dest=f"gg_{name}", metavar=metavar, help=text)
+        parser.addini(f"goldengate_{name}", text, type="string")
+    for name, (metavar, text) in _LIST_OPTIONS.items():
+        group.addoption(_flag(name), dest=f"gg_{name}", metavar=metavar, action="append", help=text)
+        parser.addini(f"goldengate_{name}", text, type="args")
+    for name, text in _FLAGS.items():
+        group.addoption(_flag(name), dest=f"gg_{name}", action="store_true", default=None, help=text)
+        parser.addini(f"goldengate_{name}", text, type="bool", default=False)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _text(config: pytest.Config, name: str) -> str | None:
+    """Command line before environment before pyproject.toml."""
+    given: str | None = config.getoption(f"gg_{name}", None)
+    chosen = given or os.environ.get(f"GOLDENGATE_{name.upper()}") or config.getini(f"goldengate_{name}")
+    return str(chosen) if chosen else _DEFAULTS.get(name)
+
+
+def _list(config: pytest.Config, name: str) -> tuple[str, ...]:
+    given: list[str] = config.getoption(f"gg_{name}", None) or os.environ.get(
+        f"GOLDENGATE_{name.upper()}", ""
+    ).split(",")
+    parts = [part.strip() for text in given for part in text.split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part)) or tuple(config.getini(f"goldengate_{name}"))
+
+
+def _on(config: pytest.Config, name: str) -> bool:
+    if config.getoption(f"gg_{name}", None):
+        return True
+    said = os.environ.get(f"GOLDENGATE_{name.upper()}", "").lower()
+    if said not in ("", "0", "1", "false", "true", "no", "yes"):
+        raise pytest.UsageError(f"GOLDENGATE_{name.upper()} is {said!r}; it takes 1 or 0")
+    return said in ("1", "true", "yes") or (said == "" and bool(config.getini(f"goldengate_{name}")))
+
+
+def _number(config: pytest.Config, name: str) -> float | None:
+    text = _text(config, name)
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise pytest.UsageError(f"{_flag(name)} is {text!r}; it takes a number above 0")
+    return number
+
+
+def run_settings(config: pytest.Config) -> RunSettings:
+    """The run's settings; raises `pytest.UsageError` for values that mean nothing."""
+    concurrency = _number(config, "concurrency")
+    if concurrency is not None and concurrency != int(concurrency):
+        raise pytest.UsageError(f"--concurrency is {concurrency:g}; it takes a whole number")
+    return RunSettings(
+        models=_list(config, "model"),
+        golden=str(_folder(config, "golden")),
+        reports=str(_folder(config, "reports")),
+        tasks=_list(config, "task"),
+        host=_text(config, "ollama_host"),
+        concurrency=None if concurrency is None else int(concurrency),
+        reply_timeout_s=_number(config, "reply_timeout") or 300.0,
+        refresh=_on(config, "refresh"),
+        store=not _on(config, "no_store"),
+        gate=not _on(config, "no_gate"),
+    )
+
+
+def _folder(config: pytest.Config, name: str) -> Path:
+    """A folder as given, from where pytest was called; by default the one beside `evals/` or in the root."""
+    given = _text(config, name)
+    if given:
+        return Path(config.invocation_params.dir, given).resolve()
+    beside = PACKAGE.parent / name
+    return beside if (PACKAGE.parent / "golden").is_dir() else config.rootpath / name

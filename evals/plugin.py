@@ -1,0 +1,216 @@
+"""pytest hooks: options, parametrisation, xdist workers, and each test's outcome. The work is in `session`.
+
+The plugin is loaded in every pytest run of an environment (entry point `pytest11`), so each hook does nothing
+unless the run collects Golden Gate's own tests. What only the controlling process does is in `controller`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from _pytest.outcomes import Skipped  # the class behind `pytest.skip`, which has no public name
+
+from evals.backends.base import Model, ModelReply, parse_specs
+from evals.cases import load_golden
+from evals.checks.answers import shorten
+from evals.checks.base import Capability, CheckOutcome, CheckResult
+from evals.controller import Controller
+from evals.errors import GoldenGateError
+from evals.gate import NO_MISS
+from evals.options import PACKAGE, add_options, run_settings
+from evals.outcomes import judge_check
+from evals.session import Asking, GoldenRun, Item, RunSettings, all_items, result_message
+
+ASKING = pytest.StashKey[Asking]()
+SETTINGS = pytest.StashKey[RunSettings]()
+ITEMS = pytest.StashKey[list[Item]]()
+RESULT = pytest.StashKey[tuple[Item, str, ModelReply, CheckResult]]()
+
+
+class Miss(Skipped):
+    """A wrong answer where the floor allows some: data, not a failure. Reported as `miss`."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "golden: one check of one golden case on one model's reply")
+    for capability in Capability:
+        config.addinivalue_line(
+            "markers", f"{capability.value}: checks of the capability '{capability.value}'"
+        )
+
+
+def _collects_golden(config: pytest.Config) -> bool:
+    """Whether the arguments reach `evals/test_golden.py`, known before anything is collected."""
+    for argument in config.args:
+        name = argument.split("::")[0]
+        path = Path(config.invocation_params.dir, name).resolve()
+        if path.exists():
+            if path == PACKAGE / "test_golden.py" or PACKAGE.is_relative_to(path):
+                return True
+        elif name.split(".")[0] == PACKAGE.name:
+            return True
+    return False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    if not _collects_golden(config):
+        return
+    try:
+        if hasattr(config, "workerinput"):
+            _start_worker(config)
+        elif config.option.collectonly:
+            _start_collecting(config)
+        else:
+            _start_controller(config)
+    except GoldenGateError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _start_collecting(config: pytest.Config) -> None:
+    # Nothing is asked and nothing written: the specs stand for their models.
+    settings = run_settings(config)
+    models = [Model(spec, "") for spec in parse_specs(list(settings.models))]
+    config.stash[ITEMS] = all_items(models, load_golden(Path(settings.golden), settings.tasks))
+
+
+def _start_controller(config: pytest.Config) -> None:
+    settings = run_settings(config)
+    run = GoldenRun(settings, config.rootpath)
+    run.start()
+    config.stash[SETTINGS] = settings
+    config.stash[ASKING] = run.asking
+    config.stash[ITEMS] = list(run.items.values())
+    config.pluginmanager.register(Controller(config, run), "goldengate-controller")
+
+
+def _start_worker(config: pytest.Config) -> None:
+    workerinput = config.workerinput  # type: ignore[attr-defined]
+    given = json.loads(workerinput["goldengate"])
+    settings = RunSettings.from_json(given["settings"])
+    models = [Model.from_json(model) for model in given["models"]]
+    config.stash[SETTINGS] = settings
+    config.stash[ASKING] = Asking(settings, Path(given["folder"]) / f"generate-{workerinput['workerid']}.log")
+    config.stash[ITEMS] = all_items(models, load_golden(Path(settings.golden), settings.tasks))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("golden") is None:
+        return
+    items = metafunc.config.stash.get(ITEMS, None)
+    if items is None:
+        raise pytest.UsageError(
+            "golden cases are collected by `pytest evals`, or by the path of test_golden.py"
+        )
+    marks = {capability: getattr(pytest.mark, capability.value) for capability in Capability}
+    parameters = [pytest.param(item, id=item.id, marks=marks[item.check.capability]) for item in items]
+    metafunc.parametrize("item", parameters)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    asking = session.config.stash.get(ASKING, None)
+    if asking is None:
+        return
+    params = (
+        test.callspec.params
+        for test in session.items
+        if isinstance(test, pytest.Function) and test.get_closest_marker("golden")
+    )
+    asking.select([one["item"] for one in params if isinstance(one["item"], Item)])
+    # A worker is told its model only by the tests it gets; the controller asks for all of them now.
+    if not hasattr(session.config, "workerinput"):
+        asking.order_all()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    asking = session.config.stash.get(ASKING, None)
+    if asking is not None:
+        asking.replies.close()
+
+
+@pytest.fixture
+def model(item: Item) -> Model:
+    """The model that the test asks."""
+    return item.model
+
+
+@pytest.fixture
+def reply(item: Item, request: pytest.FixtureRequest) -> ModelReply:
+    """The model's reply to the item's case; waits for it, and for no other."""
+    return request.config.stash[ASKING].reply(item)
+
+
+@pytest.fixture
+def result(item: Item, reply: ModelReply, request: pytest.FixtureRequest) -> CheckResult:
+    """What the item's check makes of the reply; kept for the record."""
+    key, chat = request.config.stash[ASKING].request(item)
+    found = judge_check(item.case, item.check, reply, chat.messages[-1].content)
+    request.node.stash[RESULT] = (item, key, reply, found)
+    return found
+
+
+def settle(config: pytest.Config, item: Item, reply: ModelReply, result: CheckResult) -> None:
+    """Turn a result into the test's outcome: pass, miss or failure; see docs of the floors in DESIGN."""
+    if result.outcome is CheckOutcome.PASS:
+        return
+    if result.outcome is CheckOutcome.UNSCORED:
+        _fail(item, reply, f"no reply: {result.reason}")
+    floor = item.task.gate.floors.get(item.check.capability, 0.0)
+    if config.stash[SETTINGS].gate and (floor >= NO_MISS or result.outcome is CheckOutcome.ERROR):
+        _fail(item, reply, result.reason)
+    raise Miss(result.reason)
+
+
+def _fail(item: Item, reply: ModelReply, reason: str) -> NoReturn:
+    lines = [reason, f"  asked:   {shorten(item.case.input, 300)}"]
+    if reply.text:
+        lines.append(f"  replied: {shorten(reply.text, 300)}")
+    pytest.fail("\n".join(lines), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when != "call" or RESULT not in item.stash:
+        return report
+    golden, key, reply, result = item.stash[RESULT]
+    asking = item.config.stash[ASKING]
+    # An attribute of the report, like its user_properties, survives a worker's crash.
+    report.goldengate = result_message(golden, key, reply, result, asking)  # type: ignore[attr-defined]
+    report.user_properties += [
+        ("model", golden.model.label),
+        ("task", golden.task.name),
+        ("case", golden.case.id),
+        ("check", golden.check.label),
+        ("capability", golden.check.capability.value),
+        ("outcome", result.outcome.value),
+        ("value", round(result.value, 6)),
+        ("reason", result.reason),
+        ("response", key),
+    ]
+    if call.excinfo is not None and call.excinfo.errisinstance(Miss):
+        report.golden_miss = True  # type: ignore[attr-defined]
+        path, line, _ = item.location
+        report.longrepr = (path, line or 0, shorten(result.reason, 400))
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(
+    report: pytest.TestReport,
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    if getattr(report, "golden_miss", False):
+        return "miss", "m", ("MISS", {"yellow": True})
+    return None
