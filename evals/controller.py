@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import time
 from typing import Any
 
@@ -40,7 +41,8 @@ class Controller:
         run = self._run
         models = ", ".join(f"{model.label} ({model.digest[:12]})" for model in run.models)
         cases = sum(len(task.cases) for task in run.tasks)
-        lines = [f"goldengate: {cases} cases of {', '.join(task.name for task in run.tasks)}"]
+        sampled = "a sample of " if run.settings.sample else ""
+        lines = [f"goldengate: {sampled}{cases} cases of {', '.join(task.name for task in run.tasks)}"]
         return [*lines, f"models: {models}", *run.unavailable.values()]
 
     @pytest.hookimpl(tryfirst=True)
@@ -93,6 +95,9 @@ class Controller:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._progress:
             self._progress.clear()
+        if "hypothesis" not in sys.modules:
+            # Its plugin would import it for the summary: half a second, to say nothing about golden cases.
+            self._config.pluginmanager.unregister(name="hypothesispytest")
         ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         stopped = bool(session.shouldstop or session.shouldfail)
         self._run.finish(complete=ended and not stopped, wall_s=time.monotonic() - self._started)

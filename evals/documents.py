@@ -18,7 +18,15 @@ from evals.errors import Problem
 
 Location = tuple[str | int, ...]
 
-_CORE = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
+# Deeper than any task needs; far below what would overflow the stack of the C parser.
+MAX_DEPTH = 100
+
+_SCALAR_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
+_TAGS = {
+    yaml.ScalarNode: _SCALAR_TAGS,
+    yaml.SequenceNode: {"tag:yaml.org,2002:seq"},
+    yaml.MappingNode: {"tag:yaml.org,2002:map"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,9 @@ def read_document(path: Path) -> tuple[Document, list[Problem]]:
 
 def parse_document(path: Path, text: str) -> tuple[Document, list[Problem]]:
     """Parse YAML text; `path` is only named in problems."""
+    if deep := _too_deep(text):
+        mend = f"at most {MAX_DEPTH} levels"
+        return Document(path, None, {}), [Problem(path, deep, "", "is nested too deeply", mend)]
     loader = CCoreLoader(text)
     try:
         node = loader.get_single_node()
@@ -64,12 +75,29 @@ def parse_document(path: Path, text: str) -> tuple[Document, list[Problem]]:
         what = " ".join(filter(None, [error.context, error.problem]))
         mend = "quote texts that hold ': ' or start with one of [{*&!|>%@`" if "mapping" in what else ""
         return Document(path, None, {}), [Problem(path, line, "", f"is not YAML: {what}", mend)]
-    except yaml.YAMLError as error:
-        return Document(path, None, {}), [Problem(path, 1, "", f"is not YAML: {error}")]
-    except RecursionError:
-        return Document(path, None, {}), [Problem(path, 1, "", "is nested too deeply")]
+    except yaml.reader.ReaderError as error:
+        # `position` counts bytes of UTF-8, and `character` is a number, whatever the stubs say.
+        line = text.encode("utf-8")[: error.position].count(b"\n") + 1
+        what = f"is not YAML: holds the character U+{ord(chr(error.character)):04X}"
+        return Document(path, None, {}), [Problem(path, line, "", what, 'write it as "\\u…" in double quotes')]
     finally:
         loader.dispose()
+
+
+def _too_deep(text: str) -> int:
+    """The line at which nesting goes beyond `MAX_DEPTH`, or 0. Events need no stack, nodes do."""
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=CCoreLoader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    return event.start_mark.line + 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except yaml.YAMLError:
+        return 0  # reported by whoever reads the nodes
+    return 0
 
 
 class _Walk:
@@ -88,14 +116,7 @@ class _Walk:
 
     def build(self, node: yaml.Node, location: Location) -> Any:
         self.lines[location] = node.start_mark.line + 1
-        if id(node) in self.seen:
-            self.problem(node, location, "uses an alias (*name)", "write the value out; aliases are refused")
-            return None
-        self.seen.add(id(node))
-        if node.tag not in _CORE:
-            self.problem(
-                node, location, f"has the tag {node.tag}", "only plain data is allowed; remove the tag"
-            )
+        if not self._is_plain(node, location):
             return None
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*location, index)) for index, item in enumerate(node.value)]
@@ -103,9 +124,22 @@ class _Walk:
             return self._mapping(node, location)
         try:
             return self.loader.construct_object(node)
-        except ValueError as error:
-            self.problem(node, location, f"is no value: {error}", "quote it if a text is meant")
+        except (ValueError, KeyError) as error:
+            what = f"{shown(node.value)} is no {node.tag.rpartition(':')[2]}: {error}"
+            self.problem(node, location, what, "quote it if a text is meant")
             return None
+
+    def _is_plain(self, node: yaml.Node, location: Location) -> bool:
+        """Whether a node is neither an alias nor tagged as something else than it is."""
+        if id(node) in self.seen:
+            self.problem(node, location, "uses an alias (*name)", "write the value out; aliases are refused")
+            return False
+        self.seen.add(id(node))
+        if node.tag not in _TAGS[type(node)]:
+            mend = "only plain data is allowed; remove the tag"
+            self.problem(node, location, f"has the tag {node.tag}", mend)
+            return False
+        return True
 
     def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
         made: dict[str, Any] = {}
@@ -115,6 +149,8 @@ class _Walk:
                 continue
             # The text as written: `1: one` in an expectation is the key "1", as it would be in JSON.
             key = str(key_node.value)
+            if not self._is_plain(key_node, (*location, key)):
+                continue
             if key in made:
                 first = self.lines[(*location, key)]
                 self.problem(key_node, (*location, key), f"stands twice; first in line {first}", "remove one")
@@ -125,8 +161,14 @@ class _Walk:
 
 
 def dotted(location: Location) -> str:
-    """`("checks", 0, "kind")` as `checks[0].kind`."""
+    """`("checks", 0, "kind")` as `checks[0].kind`; fit for a terminal, whatever the keys hold."""
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        name = part if isinstance(part, int) or part.isprintable() else shown(part)
+        text += f"[{name}]" if isinstance(part, int) else f".{name}" if text else str(name)
     return text
+
+
+def shown(value: str) -> str:
+    """A text in quotes, escaped, cut after 40 characters."""
+    return repr(value if len(value) <= 40 else value[:39] + "…")

@@ -210,7 +210,8 @@ def _read_inbox(
     source: IO[str], outbox: MemoryObjectSendStream[dict[str, Any]], token: Any, writing: threading.Lock
 ) -> None:
     for line in source:
-        anyio.from_thread.run_sync(outbox.send_nowait, json.loads(line), token=token)
+        if line.endswith("\n"):  # else the parent died while it wrote
+            anyio.from_thread.run_sync(outbox.send_nowait, json.loads(line), token=token)
     # The parent is gone or done. An embedded model cannot be interrupted, so leave without ceremony,
     # but not in the middle of writing down a reply.
     with writing:

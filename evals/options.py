@@ -16,6 +16,7 @@ _TEXT_OPTIONS = {
     "golden": ("DIR", "folder of golden tasks (default: golden/)"),
     "reports": ("DIR", "folder that runs are written to (default: reports/)"),
     "ollama_host": ("ADDRESS", "Ollama server (default: OLLAMA_HOST, else 127.0.0.1:11434)"),
+    "sample": ("N", "ask only N cases, the same for everybody, by task and difficulty (default: all)"),
     "concurrency": ("N", "requests in flight at once (default: the server's slots, else 4)"),
     "reply_timeout": ("SECONDS", "longest wait for one whole reply (default: 300)"),
 }
@@ -88,18 +89,23 @@ def _number(config: pytest.Config, name: str) -> float | None:
     return number
 
 
+def _count(config: pytest.Config, name: str) -> int | None:
+    number = _number(config, name)
+    if number is not None and number != int(number):
+        raise pytest.UsageError(f"{_flag(name)} is {number:g}; it takes a whole number")
+    return None if number is None else int(number)
+
+
 def run_settings(config: pytest.Config) -> RunSettings:
     """The run's settings; raises `pytest.UsageError` for values that mean nothing."""
-    concurrency = _number(config, "concurrency")
-    if concurrency is not None and concurrency != int(concurrency):
-        raise pytest.UsageError(f"--concurrency is {concurrency:g}; it takes a whole number")
     return RunSettings(
         models=_list(config, "model"),
         golden=str(_folder(config, "golden")),
         reports=str(_folder(config, "reports")),
         tasks=_list(config, "task"),
         host=_text(config, "ollama_host"),
-        concurrency=None if concurrency is None else int(concurrency),
+        concurrency=_count(config, "concurrency"),
+        sample=_count(config, "sample"),
         reply_timeout_s=_number(config, "reply_timeout") or 300.0,
         refresh=_on(config, "refresh"),
         store=not _on(config, "no_store"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,7 +16,6 @@ import pytest
 from _pytest.outcomes import Skipped  # the class behind `pytest.skip`, which has no public name
 
 from evals.backends.base import Model, ModelReply, parse_specs
-from evals.cases import load_golden
 from evals.checks.answers import shorten
 from evals.checks.base import Capability, CheckOutcome, CheckResult
 from evals.controller import Controller
@@ -23,12 +23,11 @@ from evals.errors import GoldenGateError
 from evals.gate import NO_MISS
 from evals.options import PACKAGE, add_options, run_settings
 from evals.outcomes import judge_check
-from evals.session import Asking, GoldenRun, Item, RunSettings, all_items, result_message
+from evals.session import Asking, GoldenRun, Item, RunSettings, all_items, chosen_tasks, result_message
 
 ASKING = pytest.StashKey[Asking]()
 SETTINGS = pytest.StashKey[RunSettings]()
 ITEMS = pytest.StashKey[list[Item]]()
-RESULT = pytest.StashKey[tuple[Item, str, ModelReply, CheckResult]]()
 
 
 class Miss(Skipped):
@@ -80,7 +79,7 @@ def _start_collecting(config: pytest.Config) -> None:
     # Nothing is asked and nothing written: the specs stand for their models.
     settings = run_settings(config)
     models = [Model(spec, "") for spec in parse_specs(list(settings.models))]
-    config.stash[ITEMS] = all_items(models, load_golden(Path(settings.golden), settings.tasks))
+    config.stash[ITEMS] = all_items(models, chosen_tasks(settings))
 
 
 def _start_controller(config: pytest.Config) -> None:
@@ -100,7 +99,7 @@ def _start_worker(config: pytest.Config) -> None:
     models = [Model.from_json(model) for model in given["models"]]
     config.stash[SETTINGS] = settings
     config.stash[ASKING] = Asking(settings, Path(given["folder"]) / f"generate-{workerinput['workerid']}.log")
-    config.stash[ITEMS] = all_items(models, load_golden(Path(settings.golden), settings.tasks))
+    config.stash[ITEMS] = all_items(models, chosen_tasks(settings))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -138,37 +137,44 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         asking.replies.close()
 
 
-@pytest.fixture
-def model(item: Item) -> Model:
-    """The model that the test asks."""
-    return item.model
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A reply and what the item's check makes of it. `strict`: misses that the gate forbids are failures."""
+
+    item: Item
+    key: str
+    reply: ModelReply
+    result: CheckResult
+    strict: bool
+
+    def settle(self) -> None:
+        """Become the test's outcome: pass, miss, or failure.
+
+        A failure is what no floor allows: no reply at all and, unless only measuring, a broken check or a miss
+        where the floor is 1.0.
+        """
+        if self.result.outcome is CheckOutcome.PASS:
+            return
+        if self.result.outcome is CheckOutcome.UNSCORED:
+            _fail(self.item, self.reply, f"no reply: {self.result.reason}")
+        floor = self.item.task.gate.floors.get(self.item.check.capability, 0.0)
+        if self.strict and (floor >= NO_MISS or self.result.outcome is CheckOutcome.ERROR):
+            _fail(self.item, self.reply, self.result.reason)
+        raise Miss(self.result.reason)
+
+
+JUDGED = pytest.StashKey[Judged]()
 
 
 @pytest.fixture
-def reply(item: Item, request: pytest.FixtureRequest) -> ModelReply:
-    """The model's reply to the item's case; waits for it, and for no other."""
-    return request.config.stash[ASKING].reply(item)
-
-
-@pytest.fixture
-def result(item: Item, reply: ModelReply, request: pytest.FixtureRequest) -> CheckResult:
-    """What the item's check makes of the reply; kept for the record."""
-    key, chat = request.config.stash[ASKING].request(item)
-    found = judge_check(item.case, item.check, reply, chat.messages[-1].content)
-    request.node.stash[RESULT] = (item, key, reply, found)
+def judged(item: Item, request: pytest.FixtureRequest) -> Judged:
+    """The item's check on its model's reply; waits for that reply, and for no other."""
+    stash = request.config.stash
+    key, asked = stash[ASKING].request(item)
+    reply = stash[ASKING].replies.wait(key)
+    result = judge_check(item.case, item.check, reply, asked.messages[-1].content)
+    found = request.node.stash[JUDGED] = Judged(item, key, reply, result, stash[SETTINGS].gate)
     return found
-
-
-def settle(config: pytest.Config, item: Item, reply: ModelReply, result: CheckResult) -> None:
-    """Turn a result into the test's outcome: pass, miss or failure; see docs of the floors in DESIGN."""
-    if result.outcome is CheckOutcome.PASS:
-        return
-    if result.outcome is CheckOutcome.UNSCORED:
-        _fail(item, reply, f"no reply: {result.reason}")
-    floor = item.task.gate.floors.get(item.check.capability, 0.0)
-    if config.stash[SETTINGS].gate and (floor >= NO_MISS or result.outcome is CheckOutcome.ERROR):
-        _fail(item, reply, result.reason)
-    raise Miss(result.reason)
 
 
 def _fail(item: Item, reply: ModelReply, reason: str) -> NoReturn:
@@ -183,12 +189,12 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if call.when != "call" or RESULT not in item.stash:
+    if call.when != "call" or JUDGED not in item.stash:
         return report
-    golden, key, reply, result = item.stash[RESULT]
-    asking = item.config.stash[ASKING]
+    judged = item.stash[JUDGED]
+    golden, result = judged.item, judged.result
     # An attribute of the report, like its user_properties, survives a worker's crash.
-    report.goldengate = result_message(golden, key, reply, result, asking)  # type: ignore[attr-defined]
+    report.goldengate = result_message(golden, judged.key, judged.reply, result, item.config.stash[ASKING])  # type: ignore[attr-defined]
     report.user_properties += [
         ("model", golden.model.label),
         ("task", golden.task.name),
@@ -198,7 +204,7 @@ def pytest_runtest_makereport(
         ("outcome", result.outcome.value),
         ("value", round(result.value, 6)),
         ("reason", result.reason),
-        ("response", key),
+        ("response", judged.key),
     ]
     if call.excinfo is not None and call.excinfo.errisinstance(Miss):
         report.golden_miss = True  # type: ignore[attr-defined]

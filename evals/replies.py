@@ -80,8 +80,10 @@ class Replies:
             self._send({"do": "ask", "model": model.to_json(), "requests": asked})
 
     def wait(self, key: str) -> ModelReply:
-        """The reply to an ordered request, as soon as it is there."""
+        """The reply to an ordered request, as soon as it is there; raises if it was not ordered."""
         while key not in self._ready:
+            if key not in self._asked:
+                raise GoldenGateError("a reply was awaited that nobody asked for")
             message = self._receive()
             if "key" not in message:
                 reason = str(message.get("broken") or self._death_notice())
@@ -94,8 +96,9 @@ class Replies:
         return self._ready[key]
 
     def forget(self, key: str) -> None:
-        """Give a reply's memory back once its last test is done."""
+        """Give a reply's memory back once its last test is done; it can then be ordered anew."""
         self._ready.pop(key, None)
+        self._asked.discard(key)
 
     def close(self) -> None:
         """End the process that asks; what it was told of replies is in the store."""
@@ -140,8 +143,7 @@ class Replies:
             pass  # it died: the next wait says so, with its log
 
     def _receive(self) -> dict[str, Any]:
-        if self._process is None or self._process.stdout is None:
-            raise GoldenGateError("a reply was awaited that nobody asked for")
+        assert self._process and self._process.stdout
         line = self._process.stdout.readline()
         message: dict[str, Any] = json.loads(line) if line.endswith("\n") else {}
         return message

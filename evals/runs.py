@@ -46,6 +46,9 @@ class CheckRecord:
     cause: str = ""
     measures: Mapping[str, float] = field(default_factory=dict)
 
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(frozen=True, slots=True)
 class CaseRecord:
@@ -64,6 +67,10 @@ class CaseRecord:
     retries: tuple[str, ...] = ()
     fault: str = ""
     tags: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {**fields, "checks": [check.to_json() for check in self.checks]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CaseRecord:
@@ -136,7 +143,7 @@ class RunWriter:
 
     def add(self, record: CaseRecord, reply: ModelReply) -> None:
         """Append one case's results and its reply."""
-        _append(self._results, asdict(record))
+        _append(self._results, record.to_json())
         if not reply.fault:
             key = {
                 "model": record.model,

@@ -37,6 +37,7 @@ from evals.runs import (
     task_facts,
     versions,
 )
+from evals.sampling import sample_cases
 from evals.scores import Summary, summarise
 
 CaseKey = tuple[str, str, str, int]
@@ -52,6 +53,7 @@ class RunSettings:
     tasks: tuple[str, ...]
     host: str | None
     concurrency: int | None
+    sample: int | None
     reply_timeout_s: float
     refresh: bool
     store: bool
@@ -77,6 +79,12 @@ class Item:
     @property
     def id(self) -> str:
         return f"{self.model.label}-{self.case.task}/{self.case.id}-{self.check.label}"
+
+
+def chosen_tasks(settings: RunSettings) -> tuple[GoldenTask, ...]:
+    """The tasks to run, sampled if that was asked for; raises `GoldenGateError`."""
+    tasks = load_golden(Path(settings.golden), settings.tasks)
+    return tasks if settings.sample is None else sample_cases(tasks, settings.sample)
 
 
 def all_items(models: Iterable[Model], tasks: Sequence[GoldenTask]) -> list[Item]:
@@ -156,10 +164,6 @@ class Asking:
             self.order_model(item.model.label)
         return self._requests[name]
 
-    def reply(self, item: Item) -> ModelReply:
-        """The reply to an item's case; waits for it."""
-        return self.replies.wait(self.request(item)[0])
-
 
 def _case_name(item: Item) -> str:
     return f"{item.task.name}/{item.case.id}"
@@ -174,7 +178,7 @@ def result_message(item: Item, key: str, reply: ModelReply, result: CheckResult,
         "repeat": 0,
         "of": asking.checks_selected(item),
         "response": key,
-        "check": asdict(check_record(item.check, result)),
+        "check": check_record(item.check, result).to_json(),
     }
     if asking.tell(item):
         message["reply"] = reply.to_json()
@@ -217,7 +221,7 @@ class GoldenRun:
         """
         try:
             self.asking.replies.start()
-            self.tasks = load_golden(Path(self.settings.golden), self.settings.tasks)
+            self.tasks = chosen_tasks(self.settings)
             self._git = git_state(self.root)
             found = self.asking.replies.resolve(self._specs)
             for spec, model in zip(self._specs, found, strict=True):

@@ -36,11 +36,13 @@ class ResponseStore:
             return None
         try:
             entry = json.loads(raw)
-            body = entry["body"]
-            if entry["sha256"] != _checksum(body):
+            if entry["sha256"] != _checksum(entry["body"]):
                 raise ValueError("the checksum does not fit")
-            return ModelReply.from_json(json.loads(body)["reply"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+            body = json.loads(entry["body"])
+            if ChatRequest.from_json(body["request"]).key(body["digest"]) != key:
+                raise ValueError("this is the entry of another key")
+            return ModelReply.from_json(body["reply"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             with contextlib.suppress(OSError):
                 os.replace(path, path.with_suffix(".damaged"))
             return None

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from evals.backends.base import ModelReply
-from evals.checks.base import CheckResult
-from evals.plugin import settle
-from evals.session import Item
+from evals.plugin import Judged
 
 
 @pytest.mark.golden
-def test_golden(item: Item, reply: ModelReply, result: CheckResult, pytestconfig: pytest.Config) -> None:
+def test_golden(judged: Judged) -> None:
     """The reply passes the check; where the capability's floor allows misses, a miss is data."""
-    settle(pytestconfig, item, reply, result)
+    judged.settle()

@@ -111,7 +111,8 @@ class ChatRequest:
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {**fields, "messages": [{"role": one.role, "content": one.content} for one in self.messages]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ChatRequest:
@@ -146,7 +147,8 @@ class ModelReply:
         return self.completion_tokens / self.decode_s
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        # Flat, so no need for asdict, which copies deeply: this runs for every reply.
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ModelReply:

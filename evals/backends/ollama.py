@@ -6,10 +6,12 @@ The OpenAI-compatible `/v1` is never used: it drops `num_ctx` and the thinking s
 from __future__ import annotations
 
 import difflib
+import email.utils
+import ipaddress
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,27 +24,40 @@ from evals.errors import BackendFault, ModelUnavailable, SettingsError, Transien
 
 DEFAULT_PORT = 11434
 _NANO = 1e-9
+_BREAKS = {one.encode(): json.dumps(one).strip('"').encode() for one in "\u0085\u2028\u2029"}
+# What the client raises on answers that it did not expect; it checks less than it takes for granted.
+_ANOTHER_SHAPE = (TypeError, AttributeError, ValueError, RecursionError)
+_NOT_OLLAMA = (httpx.HTTPError, ollama.ResponseError, *_ANOTHER_SHAPE)
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def server_url(host: str | None) -> str:
     """The address of `--ollama-host`, else `OLLAMA_HOST`, else the default; raises `SettingsError`.
 
-    `OLLAMA_HOST=0.0.0.0` says where a server listens; a client reaches it at 127.0.0.1.
+    Read as Ollama reads it: the port is 11434 without a scheme, 80 with http:// and 443 with https://.
+    `OLLAMA_HOST=0.0.0.0` or `:8080` says where a server listens; a client reaches it at 127.0.0.1.
     """
-    text = (host or os.environ.get("OLLAMA_HOST") or "127.0.0.1").strip()
+    text = (host or "").strip() or os.environ.get("OLLAMA_HOST", "").strip() or "127.0.0.1"
+    bare = f"[{text}]" if _is_ipv6(text) else text
     try:
-        parts = urlsplit(text if "://" in text else f"http://{text}")
+        parts = urlsplit(bare if "://" in bare else f"http://{bare}")
         name, port = parts.hostname, parts.port
     except ValueError as error:
         raise SettingsError(f"the Ollama host {text!r} is no address: {error}") from error
-    if not name or parts.scheme not in ("http", "https"):
+    if not (name or port) or parts.scheme not in ("http", "https"):
         raise SettingsError(f"the Ollama host {text!r} is no address; write HOST:PORT or http://HOST:PORT")
-    name = "127.0.0.1" if name in ("0.0.0.0", "::") else name  # noqa: S104 - read, not bound
+    name = "127.0.0.1" if name in (None, "0.0.0.0", "::") else name  # noqa: S104 - read, not bound
     if port is None:
-        port = {"https": 443}.get(parts.scheme, DEFAULT_PORT) if "://" in text else DEFAULT_PORT
+        port = {"http": 80, "https": 443}[parts.scheme] if "://" in text else DEFAULT_PORT
     address = f"[{name}]" if ":" in name else name
     return urlunsplit((parts.scheme, f"{address}:{port}", parts.path.rstrip("/"), "", ""))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return isinstance(ipaddress.ip_address(text), ipaddress.IPv6Address)
+    except ValueError:
+        return False
 
 
 def _client(url: str, timeout_s: float, connections: int = 4) -> ollama.AsyncClient:
@@ -53,7 +68,37 @@ def _client(url: str, timeout_s: float, connections: int = 4) -> ollama.AsyncCli
         timeout=httpx.Timeout(timeout_s, connect=10.0),
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         trust_env=not local,
+        event_hooks={"response": [_keep_lines_whole]},
     )
+
+
+class _EscapedBreaks(httpx.AsyncByteStream):
+    """A stream of JSON lines in which U+0085, U+2028 and U+2029 are escaped."""
+
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        held = b""
+        async for chunk in self._stream:
+            data = held + chunk
+            # A character may be cut in two between chunks: hold its first bytes back.
+            held = next((head for head in (b"\xe2\x80", b"\xc2", b"\xe2") if data.endswith(head)), b"")
+            data = data[: len(data) - len(held)]
+            for character, escape in _BREAKS.items():
+                data = data.replace(character, escape)
+            yield data
+        if held:
+            yield held
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _keep_lines_whole(response: httpx.Response) -> None:
+    # httpx takes these three for the ends of lines, and Ollama writes U+0085 unescaped inside of answers.
+    if isinstance(response.stream, httpx.AsyncByteStream) and "Content-Encoding" not in response.headers:
+        response.stream = _EscapedBreaks(response.stream)
 
 
 async def resolve(specs: Sequence[ModelSpec], host: str | None) -> list[Model | ModelUnavailable]:
@@ -63,10 +108,10 @@ async def resolve(specs: Sequence[ModelSpec], host: str | None) -> list[Model | 
     try:
         try:
             listed = (await client.list()).models
-        except (ConnectionError, httpx.TransportError) as error:
+        except (ConnectionError, httpx.TimeoutException) as error:
             return [ModelUnavailable(_not_running(url, error, spec)) for spec in specs]
-        except (ollama.ResponseError, ValueError) as error:
-            reason = f"{url} answers, but not as Ollama does ({error}); is it another service's port?"
+        except _NOT_OLLAMA as error:
+            reason = f"{url} answers, but not as Ollama does ({_words(error)}); is it another service's port?"
             return [ModelUnavailable(f"{spec.text}: {reason}") for spec in specs]
         there = {entry.model: entry for entry in listed if entry.model}
         found: list[Model | ModelUnavailable] = []
@@ -86,8 +131,8 @@ async def _describe(
 ) -> Model | ModelUnavailable:
     try:
         shown = await client.show(entry.model)
-    except (ConnectionError, httpx.HTTPError, ollama.ResponseError, ValueError) as error:
-        return ModelUnavailable(f"{spec.text}: {url} lists it but cannot show it: {error}")
+    except (ConnectionError, *_NOT_OLLAMA) as error:
+        return ModelUnavailable(f"{spec.text}: {url} lists it but cannot show it: {_words(error)}")
     if not entry.digest:
         return ModelUnavailable(f"{spec.text}: {url} tells no digest for it; update Ollama")
     capabilities = [str(one) for one in shown.capabilities or []]
@@ -146,8 +191,9 @@ class OllamaModel:
             raise _fault_of(error, self._name) from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise TransientFault(f"the server sent malformed JSON: {error}") from error
-        except (TypeError, AttributeError, ValueError) as error:
-            # Valid JSON of another shape: the client's models refuse it in their own ways.
+        except UnicodeEncodeError as error:
+            raise BackendFault(f"the prompt cannot be sent: it is no valid Unicode ({error.reason})") from error
+        except (httpx.RequestError, *_ANOTHER_SHAPE) as error:
             raise BackendFault(f"the server sent a reply of another shape: {_words(error)}") from error
 
     async def _stream(self, request: ChatRequest) -> ModelReply:
@@ -171,6 +217,7 @@ class OllamaModel:
             if first_s is None and (text or thinking):
                 first_s = time.perf_counter() - started
             if part.done:
+                _refuse_cut_prompt(part.prompt_eval_count, request.options["num_ctx"])
                 return ModelReply(
                     text="".join(text),
                     thinking="".join(thinking),
@@ -187,7 +234,7 @@ class OllamaModel:
 
 
 def server_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Our sampling options under Ollama's names; the client drops names that it does not know."""
+    """Our sampling options under Ollama's names."""
     renamed = {"num_predict": options["max_tokens"]}
     for name in ("temperature", "seed", "num_ctx", "top_p", "top_k", "repeat_penalty"):
         if options[name] is not None:
@@ -197,23 +244,47 @@ def server_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return renamed
 
 
+def _refuse_cut_prompt(prompt_tokens: int | None, num_ctx: int | None) -> None:
+    # Ollama cuts a prompt that is too long, answers the rest with status 200 and says nothing.
+    if prompt_tokens and num_ctx and prompt_tokens >= num_ctx:
+        raise BackendFault(
+            f"the prompt fills the whole context ({prompt_tokens} tokens of {num_ctx}) and Ollama will have cut it; "
+            "raise options.num_ctx in task.yaml"
+        )
+
+
 def _seconds(nanoseconds: int | None) -> float | None:
     return None if nanoseconds is None else nanoseconds * _NANO
 
 
-def _words(error: Exception) -> str:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return first[:200]
+def _words(error: object) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]
 
 
 def _fault_of(error: ollama.ResponseError, name: str) -> BackendFault:
     status = error.status_code
-    said = _words(Exception(error.error))
+    said = _words(error.error or "no reason given")
     if status == 404:
         return BackendFault(f"the server no longer has {name}: {said}")
     if status == 429 or status >= 500:
-        return TransientFault(f"the server answered {status}: {said}")
+        return TransientFault(f"the server answered {status}: {said}", _retry_after_s(error))
     if status < 0:
         # An error line inside a stream carries no status: the model stopped half way.
         return TransientFault(f"the server broke off: {said}")
     return BackendFault(f"the server refused the request ({status}): {said}")
+
+
+def _retry_after_s(error: ollama.ResponseError) -> float | None:
+    """The header Retry-After in seconds, given as such or as a date; None without one."""
+    # The client's own error leaves the headers out, but is raised while the one that has them is handled.
+    cause = error.__context__
+    text = cause.response.headers.get("Retry-After") if isinstance(cause, httpx.HTTPStatusError) else None
+    if text is None:
+        return None
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
