@@ -11,6 +11,7 @@ from evals.errors import GoldenGateError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 USAGE_ERROR = 4
+TYPER_USAGE_ERROR = 2
 
 GoldenFolder = Annotated[Path, typer.Option("--golden", help="folder of golden tasks")]
 
@@ -59,6 +60,8 @@ def main() -> None:
     """Run the command line; a mistake of the user's is a sentence and exit status 4."""
     try:
         app()
+    except SystemExit as end:
+        raise SystemExit(USAGE_ERROR if end.code == TYPER_USAGE_ERROR else end.code) from None
     except GoldenGateError as error:
         typer.echo(f"ERROR: {error}", err=True)
         raise SystemExit(USAGE_ERROR) from None

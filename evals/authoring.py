@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,24 +99,31 @@ def _with_named_files(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_schemas(folder: Path) -> list[Path]:
-    """Write both schemas; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, schema in (("task", task_schema()), ("cases", cases_schema())):
-        path = folder / f"{name}.schema.json"
-        path.write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
-        written.append(path)
-    return written
+    """Write both schemas; returns their paths. Raises `SettingsError` if they cannot be written."""
+    made = {"task": task_schema(), "cases": cases_schema()}
+    files = {f"{name}.schema.json": json.dumps(schema, indent=2) + "\n" for name, schema in made.items()}
+    return _write(folder, files)
 
 
 def write_task(golden: Path, name: str) -> Path:
-    """Write a small task that passes lint; raises `SettingsError` if the name is bad or taken."""
+    """Write a small task that passes lint.
+
+    Raises `SettingsError` if the name is bad or taken, or the folder cannot be written.
+    """
     if not re.fullmatch(ID_PATTERN.strip("^$"), name):
         raise SettingsError(f"{name!r} is no name for a task: small letters, digits, - and _")
     folder = golden / name
     if folder.exists():
         raise SettingsError(f"{folder} is already there; choose another name")
-    folder.mkdir(parents=True)
-    (folder / "task.yaml").write_text(_TASK.format(name=name), encoding="utf-8")
-    (folder / "cases.yaml").write_text(_CASES, encoding="utf-8")
+    _write(folder, {"task.yaml": _TASK.format(name=name), "cases.yaml": _CASES})
     return folder
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> list[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{folder} cannot be written: {error.strerror or error}") from error
+    return [folder / name for name in files]

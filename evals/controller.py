@@ -5,6 +5,7 @@ Registered for a golden run only; under xdist, in the controller and never in a 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
@@ -21,6 +22,18 @@ from evals.session import GoldenRun
 NARROWEST = 40
 
 
+class _Terminal:
+    """The terminal itself: replies arrive inside a test, where pytest would take the line for the test's output."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._writer = config.get_terminal_writer()
+        self._capture: Any = config.pluginmanager.get_plugin("capturemanager")
+
+    def write(self, text: str) -> None:
+        with self._capture.global_and_fixture_disabled() if self._capture else contextlib.nullcontext():
+            self._writer.write(text, flush=True)
+
+
 class Controller:
     """Follows one run from its first report to its exit status."""
 
@@ -32,8 +45,8 @@ class Controller:
         reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
         # -v and -q ask for pytest's own lines, or for none.
         quiet = reporter is None or reporter.verbosity != 0
-        self._live = not quiet and reporter.isatty
-        self._progress = None if quiet else Progress(config.get_terminal_writer(), live=self._live)
+        self._live = not quiet and bool(reporter.isatty())
+        self._progress = None if quiet else Progress(_Terminal(config), live=self._live)
         if self._progress:
             run.asking.replies.on_reply = self._progress.replied
 
@@ -84,7 +97,6 @@ class Controller:
             if self._progress:
                 self._progress.judged(record.model, f"{record.task}/{record.case}")
 
-    @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         # The live line takes the place of letters; a failure is still told at the end, at length.
         if self._live and hasattr(report, "goldengate"):

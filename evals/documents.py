@@ -20,6 +20,7 @@ Location = tuple[str | int, ...]
 
 # Deeper than any task needs; far below what would overflow the stack of the C parser.
 MAX_DEPTH = 100
+_TOO_DEEP = "is nested too deeply"
 
 _SCALAR_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
 _TAGS = {
@@ -58,9 +59,9 @@ def read_document(path: Path) -> tuple[Document, list[Problem]]:
 
 def parse_document(path: Path, text: str) -> tuple[Document, list[Problem]]:
     """Parse YAML text; `path` is only named in problems."""
-    if deep := _too_deep(text):
-        mend = f"at most {MAX_DEPTH} levels"
-        return Document(path, None, {}), [Problem(path, deep, "", "is nested too deeply", mend)]
+    problems = _scan(path, text)
+    if any(one.what == _TOO_DEEP for one in problems):
+        return Document(path, None, {}), problems
     loader = CCoreLoader(text)
     try:
         node = loader.get_single_node()
@@ -68,7 +69,8 @@ def parse_document(path: Path, text: str) -> tuple[Document, list[Problem]]:
             return Document(path, None, {}), [Problem(path, 1, "", "is empty")]
         walk = _Walk(path, loader)
         value = walk.build(node, ())
-        return Document(path, value, walk.lines), walk.problems
+        found = sorted([*problems, *walk.problems], key=lambda one: one.line)
+        return Document(path, value, walk.lines), found
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -76,28 +78,35 @@ def parse_document(path: Path, text: str) -> tuple[Document, list[Problem]]:
         mend = "quote texts that hold ': ' or start with one of [{*&!|>%@`" if "mapping" in what else ""
         return Document(path, None, {}), [Problem(path, line, "", f"is not YAML: {what}", mend)]
     except yaml.reader.ReaderError as error:
-        # `position` counts bytes of UTF-8, and `character` is a number, whatever the stubs say.
+        # `position` counts bytes of UTF-8.
         line = text.encode("utf-8")[: error.position].count(b"\n") + 1
-        what = f"is not YAML: holds the character U+{ord(chr(error.character)):04X}"
-        return Document(path, None, {}), [Problem(path, line, "", what, 'write it as "\\u…" in double quotes')]
+        what = f"is not YAML: holds the character U+{error.character:04X}"
+        return Document(path, None, {}), [
+            Problem(path, line, "", what, 'write it as "\\u…" in double quotes')
+        ]
     finally:
         loader.dispose()
 
 
-def _too_deep(text: str) -> int:
-    """The line at which nesting goes beyond `MAX_DEPTH`, or 0. Events need no stack, nodes do."""
+def _scan(path: Path, text: str) -> list[Problem]:
+    """What only events tell: the line of an alias, and nesting that would overflow the stack as nodes."""
+    problems: list[Problem] = []
     depth = 0
     try:
         for event in yaml.parse(text, Loader=CCoreLoader):
-            if isinstance(event, yaml.CollectionStartEvent):
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            if isinstance(event, yaml.AliasEvent):
+                mend = "write the value out; aliases are refused"
+                problems.append(Problem(path, line, "", f"uses the alias *{event.anchor}", mend))
+            elif isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > MAX_DEPTH:
-                    return event.start_mark.line + 1
+                    return [*problems, Problem(path, line, "", _TOO_DEEP, f"at most {MAX_DEPTH} levels")]
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
     except yaml.YAMLError:
-        return 0  # reported by whoever reads the nodes
-    return 0
+        return []  # told by whoever reads the nodes
+    return problems
 
 
 class _Walk:
@@ -132,8 +141,7 @@ class _Walk:
     def _is_plain(self, node: yaml.Node, location: Location) -> bool:
         """Whether a node is neither an alias nor tagged as something else than it is."""
         if id(node) in self.seen:
-            self.problem(node, location, "uses an alias (*name)", "write the value out; aliases are refused")
-            return False
+            return False  # `_scan` has told it, with the alias's own line
         self.seen.add(id(node))
         if node.tag not in _TAGS[type(node)]:
             mend = "only plain data is allowed; remove the tag"

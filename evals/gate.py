@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from evals.report.tables import percent, share
 from evals.runs import CaseRecord
 from evals.scores import Summary
 
@@ -21,7 +22,7 @@ def gate_problems(
     problems = [f"{label} was not asked at all" for label in unavailable]
     for figures in summary.models:
         if figures.unanswered:
-            what = "request" if figures.unanswered == 1 else "requests"
+            what = "request" if figures.replies == 1 else "requests"
             problems.append(
                 f"{figures.model}: {figures.unanswered} of {figures.replies} {what} brought no reply"
             )
@@ -30,12 +31,13 @@ def gate_problems(
     if not enforce_floors:
         return problems
     problems += [
-        f"{score.model}: {score.task} {score.capability} {score.rate:.1%} "
-        f"({score.passes} of {score.n}) is below the floor of {score.floor:.0%}"
+        f"{score.model}: {score.task} {score.capability} {percent(score.rate)} "
+        f"({score.passes} of {score.n}) is below the floor of {share(score.floor)}"
         for score in summary.scores
-        if score.holds is False
+        if score.floor is not None and not score.holds
     ]
     broken = sum(check.outcome == "error" for record in records for check in record.checks)
     if broken:
-        problems.append(f"{broken} checks broke instead of judging; their reasons are in results.jsonl")
+        what = "check" if broken == 1 else "checks"
+        problems.append(f"{broken} {what} broke instead of judging; their reasons are in results.jsonl")
     return problems

@@ -173,6 +173,17 @@ def judged(item: Item, request: pytest.FixtureRequest) -> Judged:
     key, asked = stash[ASKING].request(item)
     reply = stash[ASKING].replies.wait(key)
     result = judge_check(item.case, item.check, reply, asked.messages[-1].content)
+    request.node.user_properties += [
+        ("model", item.model.label),
+        ("task", item.task.name),
+        ("case", item.case.id),
+        ("check", item.check.label),
+        ("capability", item.check.capability.value),
+        ("outcome", result.outcome.value),
+        ("value", round(result.value, 6)),
+        ("reason", result.reason),
+        ("response", key),
+    ]
     found = request.node.stash[JUDGED] = Judged(item, key, reply, result, stash[SETTINGS].gate)
     return found
 
@@ -192,28 +203,16 @@ def pytest_runtest_makereport(
     if call.when != "call" or JUDGED not in item.stash:
         return report
     judged = item.stash[JUDGED]
-    golden, result = judged.item, judged.result
     # An attribute of the report, like its user_properties, survives a worker's crash.
-    report.goldengate = result_message(golden, judged.key, judged.reply, result, item.config.stash[ASKING])  # type: ignore[attr-defined]
-    report.user_properties += [
-        ("model", golden.model.label),
-        ("task", golden.task.name),
-        ("case", golden.case.id),
-        ("check", golden.check.label),
-        ("capability", golden.check.capability.value),
-        ("outcome", result.outcome.value),
-        ("value", round(result.value, 6)),
-        ("reason", result.reason),
-        ("response", judged.key),
-    ]
+    asking = item.config.stash[ASKING]
+    report.goldengate = result_message(judged.item, judged.key, judged.reply, judged.result, asking)  # type: ignore[attr-defined]
     if call.excinfo is not None and call.excinfo.errisinstance(Miss):
         report.golden_miss = True  # type: ignore[attr-defined]
         path, line, _ = item.location
-        report.longrepr = (path, line or 0, shorten(result.reason, 400))
+        report.longrepr = (path, line or 0, shorten(judged.result.reason, 400))
     return report
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(
     report: pytest.TestReport,
 ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:

@@ -152,7 +152,7 @@ class Replies:
         assert self._process
         code = self._process.wait()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
-        hint = "; out of memory?" if code == -9 else ""
+        hint = " (out of memory?)" if code == -9 else ""
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:]
         said = f" Last lines of {self._log}: " + " | ".join(lines) if lines else ""
         return f"the process that asks the model {how}{hint}.{said}"

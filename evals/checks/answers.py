@@ -18,6 +18,9 @@ from typing import Any, NoReturn
 LENIENT_LIMIT = 200_000
 LENIENT_STARTS = 50
 
+# What an answer may nest. Deeper values exist only to break what reads them: copying one takes a stack.
+MAX_DEPTH = 64
+
 _FENCE = re.compile(r"```[\w+-]*[ \t]*\r?\n(.*?)(?:```|\Z)", re.DOTALL)
 
 
@@ -39,7 +42,7 @@ def _refuse_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, value in pairs:
         if key in made:
-            raise ValueError(f"the key {key!r} stands twice in one object")
+            raise ValueError(f"the key {shorten(repr(key))} stands twice in one object")
         made[key] = value
     return made
 
@@ -51,14 +54,16 @@ _LENIENT = json.JSONDecoder(strict=False)
 @functools.lru_cache(maxsize=4096)
 def read_json(text: str) -> JsonReading:
     """Read a whole reply as one JSON value; see the module's docstring for what is refused."""
+    too_deep = JsonReading(None, "nested too deeply to be read", "not JSON", None)
     try:
-        return JsonReading(_STRICT.decode(text), "", "", None)
+        value = _STRICT.decode(text)
+        return too_deep if _is_deep(value) else JsonReading(value, "", "", None)
     except json.JSONDecodeError as error:
         problem = f"{error.msg} at line {error.lineno}, column {error.colno}"
     except ValueError as error:
         problem = str(error)
     except RecursionError:
-        return JsonReading(None, "nested too deeply to be read", "not JSON", None)
+        return too_deep
     lenient, cause = _dig(text)
     return JsonReading(None, problem, cause, lenient)
 
@@ -78,9 +83,24 @@ def _dig(text: str) -> tuple[Any, str]:
 
 def _decode_at(text: str, start: int) -> Any:
     try:
-        return _LENIENT.raw_decode(text, start)[0]
+        value = _LENIENT.raw_decode(text, start)[0]
     except (ValueError, RecursionError):
         return None
+    return None if _is_deep(value) else value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            part
+            for whole in level
+            if isinstance(whole, (dict, list))
+            for part in (whole.values() if isinstance(whole, dict) else whole)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def at_path(value: Any, path: str) -> Any:
@@ -96,7 +116,10 @@ def at_path(value: Any, path: str) -> Any:
 
 
 def shorten(text: str, limit: int = 80) -> str:
-    """One line of at most `limit` characters, control characters escaped: fit for a terminal."""
+    """One line of at most `limit` (1 or more) characters, fit for a terminal.
+
+    Control and format characters (escape sequences, bidirectional marks) and lone surrogates are escaped.
+    """
     head = text[: limit * 4]
     clean = "".join(char if char.isprintable() else _escaped(char) for char in head)
     if len(clean) > limit or len(text) > len(head):

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from evals.checks.answers import at_path, read_json
+from evals.checks.answers import at_path, read_json, shorten
 from evals.checks.base import Answer, Check, CheckResult, Strict, failed, passed
 
 
@@ -41,14 +41,23 @@ class EntitiesExpect(Strict):
 
 
 def plain_name(name: str) -> str:
-    """A name to compare by: NFKC, folded case, single spaces, no outer punctuation, no leading 'the'."""
+    """A name to compare by: NFKC, folded case, single spaces, no outer punctuation, no leading 'the'.
+
+    What holds neither letters nor numbers stays as it is.
+    """
     text = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    while (inner := _inner(text).removeprefix("the ")) and inner != text:
+        text = inner
+    return text
+
+
+def _inner(text: str) -> str:
     start, end = 0, len(text)
     while start < end and not _in_word(text[start]):
         start += 1
     while end > start and not _in_word(text[end - 1]):
         end -= 1
-    return text[start:end].removeprefix("the ") or text
+    return text[start:end]
 
 
 def _in_word(char: str) -> bool:
@@ -97,7 +106,9 @@ class Entities(Check):
 
     def problems(self, expect: EntitiesExpect) -> list[str]:
         entities = expect.entities or []
-        called = [(plain_name(name), one.role) for one in entities for name in (one.name, *one.aliases)]
+        called = [
+            (plain_name(name), one.role.casefold()) for one in entities for name in (one.name, *one.aliases)
+        ]
         twice = sorted({pair for pair in called if called.count(pair) > 1})
         found = [f"the {role} {name!r} is expected twice" for name, role in twice]
         names = [name for name, _ in called]
@@ -116,17 +127,20 @@ class Entities(Check):
         entities = _records(reading.value, self.at, ("name", "role"))
         if entities is None:
             return failed("no entity list", f"no list of {{name, role}} at '{self.at}'")
-        canonical = {
-            plain_name(name): plain_name(entity.name)
-            for entity in expect.entities or []
-            for name in (entity.name, *entity.aliases)
-        }
+        canonical: dict[str, str] = {}
+        by_role: dict[tuple[str, str], str] = {}
+        for entity in expect.entities or []:
+            for name in (entity.name, *entity.aliases):
+                canonical[plain_name(name)] = plain_name(entity.name)
+                # One name may be an alias of one entity and the name of another, told apart by the role.
+                by_role[plain_name(name), entity.role.casefold()] = plain_name(entity.name)
 
-        def resolve(name: str) -> str:
-            return canonical.get(plain_name(name), plain_name(name))
+        def resolve(name: str, role: str = "") -> str:
+            plain = plain_name(name)
+            return by_role.get((plain, role.casefold())) or canonical.get(plain, plain)
 
         wanted = {(plain_name(one.name), one.role.casefold()) for one in expect.entities or []}
-        got = [(resolve(name), role.casefold()) for name, role in entities]
+        got = [(resolve(name, role), role.casefold()) for name, role in entities]
         right = wanted & set(got)
         names_right = {name for name, _ in wanted} & {name for name, _ in got}
         precision, recall, f1 = f1_of(len(right), len(got), len(wanted))
@@ -187,5 +201,5 @@ def _records(value: Any, path: str, keys: tuple[str, ...]) -> list[tuple[str, ..
 
 
 def _names(found: Sequence[tuple[str, ...]]) -> str:
-    shown = ", ".join(" ".join(part) for part in found[:4])
+    shown = ", ".join(shorten(" ".join(part)) for part in found[:4])
     return (shown + (f" and {len(found) - 4} more" if len(found) > 4 else "")) or "none"

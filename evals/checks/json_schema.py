@@ -21,6 +21,17 @@ from evals.checks.patterns import PatternTimeout, pattern_problem, search
 
 PATTERN_TIMEOUT_S = 1.0
 
+_DRAFTS = tuple(
+    f"{address}/schema"
+    for address in (
+        "https://json-schema.org/draft/2020-12",
+        "https://json-schema.org/draft/2019-09",
+        "http://json-schema.org/draft-07",
+        "http://json-schema.org/draft-06",
+        "http://json-schema.org/draft-04",
+    )
+)
+
 
 def _pattern(_: Validator, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
     # The library's own search has no time limit: a reply could hang the run.
@@ -28,12 +39,41 @@ def _pattern(_: Validator, pattern: str, value: Any, __: Any) -> Iterator[Valida
         yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
+def _pattern_properties(
+    validator: Any, patterns: dict[str, Any], value: Any, _: Any
+) -> Iterator[ValidationError]:
+    for pattern, part in patterns.items():
+        for key, item in value.items() if isinstance(value, dict) else ():
+            if search(pattern, key, PATTERN_TIMEOUT_S) is not None:
+                yield from validator.descend(item, part, path=key, schema_path=pattern)
+
+
+def _additional_properties(
+    validator: Any, allowed: Any, value: Any, schema: dict[str, Any]
+) -> Iterator[ValidationError]:
+    named, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+    for key, item in value.items() if isinstance(value, dict) else ():
+        if key in named or any(search(one, key, PATTERN_TIMEOUT_S) is not None for one in patterns):
+            continue
+        if allowed is False:
+            yield ValidationError(f"the property {key!r} is not allowed")
+        else:
+            yield from validator.descend(item, allowed, path=key)
+
+
+_GUARDED = {
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+}
+
+
 @functools.lru_cache(maxsize=256)
 def _validator(schema_text: str) -> Validator:
     schema = json.loads(schema_text)
     draft = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     draft.check_schema(schema)
-    guarded = jsonschema.validators.extend(draft, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+    guarded = jsonschema.validators.extend(draft, _GUARDED)  # type: ignore[no-untyped-call]
     # An explicit registry: the default one would fetch a remote $ref from the network.
     validator: Validator = guarded(schema, registry=EMPTY_REGISTRY)
     return validator
@@ -41,19 +81,37 @@ def _validator(schema_text: str) -> Validator:
 
 def schema_problem(schema: Any) -> str:
     """Why a JSON Schema cannot be used, or ''."""
+    named = schema.get("$schema", _DRAFTS[0]) if isinstance(schema, dict) else _DRAFTS[0]
+    if not isinstance(named, str) or named.rstrip("#") not in _DRAFTS:
+        return f"$schema {shorten(repr(named))} is no draft of JSON Schema known here: {', '.join(_DRAFTS)}"
     try:
         _validator(json.dumps(schema, sort_keys=True))
     except SchemaError as error:
         where = "/".join(map(str, error.absolute_path)) or "top"
         return f"not a valid JSON Schema: {shorten(error.message, 120)} (at {where})"
-    return next(iter(_bad_patterns(schema)), "")
+    except RecursionError:
+        return "nested too deeply"
+    keywords = set(_keywords(schema))
+    if {"unevaluatedProperties", "patternProperties"} <= keywords:
+        # The library matches the names for this pair itself, without a time limit.
+        return "unevaluatedProperties and patternProperties together are not supported"
+    return next(_bad_patterns(schema), "")
+
+
+def _keywords(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        yield from schema
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _keywords(part)
 
 
 def _bad_patterns(schema: Any) -> Iterator[str]:
     if isinstance(schema, dict):
-        pattern = schema.get("pattern")
-        if isinstance(pattern, str) and (problem := pattern_problem(pattern)):
-            yield f"bad pattern {pattern!r}: {problem}"
+        pattern, named = schema.get("pattern"), schema.get("patternProperties")
+        patterns = [pattern] if isinstance(pattern, str) else []
+        for one in [*patterns, *(named if isinstance(named, dict) else ())]:
+            if problem := pattern_problem(one):
+                yield f"bad pattern {one!r}: {problem}"
         for part in schema.values():
             yield from _bad_patterns(part)
     elif isinstance(schema, list):
@@ -105,7 +163,7 @@ class JsonSchemaCheck(Check):
             )
         if errors:
             first = errors[0]
-            where = ".".join(map(str, first.absolute_path)) or "the whole answer"
+            where = shorten(".".join(map(str, first.absolute_path))) or "the whole answer"
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             reason = f"{where}: {shorten(first.message, 160)}{more}"
             return failed(f"schema: {first.validator}", reason, extracted=reading.value)
@@ -114,5 +172,8 @@ class JsonSchemaCheck(Check):
     def _diagnosis(self, problem: str, cause: str, lenient: Any) -> str:
         if lenient is None:
             return f"not JSON: {problem}"
-        fits = "would fit" if _validator(self._schema_text).is_valid(lenient) else "would not fit either"
+        try:
+            fits = "would fit" if _validator(self._schema_text).is_valid(lenient) else "would not fit either"
+        except (PatternTimeout, Unresolvable, RecursionError):
+            fits = "may or may not fit"  # the answer fails either way
         return f"{cause}, not JSON alone ({problem}); what is inside {fits} the schema"

@@ -11,6 +11,13 @@ from evals.scores import Summary
 
 MISSES_SHOWN = 200
 
+_ESCAPES = str.maketrans({
+    **{char: f"\\{char}" for char in "\\`*_{}[]#|~$"},
+    "<": "&lt;",
+    ">": "&gt;",
+    "&": "&amp;",
+})
+
 
 def markdown_report(
     info: RunInfo, summary: Summary, problems: Sequence[str], records: Sequence[CaseRecord], *, enforced: bool
@@ -46,12 +53,7 @@ def markdown_report(
 
 def escaped(text: str, limit: int = 300) -> str:
     """One line that Markdown and HTML leave as it is, pipes included."""
-    plain = shorten(text, limit)
-    for char in "\\`*_{}[]<>#|~$&":
-        plain = plain.replace(
-            char, f"\\{char}" if char not in "<>&" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}[char]
-        )
-    return plain
+    return shorten(text, limit).translate(_ESCAPES)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -10,6 +10,8 @@ import time
 from collections import deque
 from typing import Protocol
 
+from rich.cells import cell_len
+
 from evals.backends.base import ModelReply
 from evals.checks.answers import shorten
 
@@ -21,8 +23,8 @@ RECENT = 50
 class Writer(Protocol):
     """What the line is written to: a terminal writer or a text file."""
 
-    def write(self, text: str, /) -> object: ...
-    def flush(self) -> object: ...
+    def write(self, text: str, /) -> object:
+        """Write at once, without waiting for the end of a line."""
 
 
 class Progress:
@@ -34,7 +36,8 @@ class Progress:
         self._started = time.monotonic() if now is None else now
         self._drawn = self._started
         self._width = 0
-        self._fresh: deque[tuple[float, int]] = deque(maxlen=RECENT)
+        # When each of the latest replies came and its tokens; the first entry is only where time starts.
+        self._fresh = deque([(self._started, 0)], maxlen=RECENT + 1)
         self._where = ""
         self.total = 0
         self.done = 0
@@ -54,7 +57,6 @@ class Progress:
         """Take the live line away, so that other output starts on a clean line."""
         if self._live and self._width:
             self._stream.write("\r" + " " * self._width + "\r")
-            self._stream.flush()
             self._width = 0
 
     def _draw(self) -> None:
@@ -62,14 +64,16 @@ class Progress:
         if now - self._drawn < (REDRAW_EVERY_S if self._live else LOG_EVERY_S):
             return
         self._drawn = now
-        columns = shutil.get_terminal_size().columns - 1
+        columns = max(shutil.get_terminal_size().columns - 1, 1)
         text = shorten(self.text(now), columns)
+        # Of Chinese, Japanese and Korean letters, each takes two columns.
+        while cell_len(text) > columns:
+            text = text[:-2] + "…"
         if self._live:
-            self._stream.write("\r" + text.ljust(self._width))
-            self._width = len(text)
+            self._stream.write("\r" + text + " " * (self._width - cell_len(text)))
+            self._width = cell_len(text)
         else:
             self._stream.write(f"\n{text}\n")
-        self._stream.flush()
 
     def text(self, now: float) -> str:
         """The line itself; figures first, since the end may be cut."""

@@ -19,9 +19,14 @@ def percent(fraction: float) -> str:
     return text
 
 
+def share(floor: float) -> str:
+    """A floor as people wrote it: `0.95` as `95%`, `0.995` as `99.5%`."""
+    return f"{floor * 100:g}%"
+
+
 def score_cells(score: Score) -> tuple[str, ...]:
     """One row of the score table, in the order of `SCORE_COLUMNS`."""
-    floor = "-" if score.floor is None else f"{score.floor:.0%}"
+    floor = "-" if score.floor is None else share(score.floor)
     if score.holds is False:
         floor += " below"
     elif score.holds:
@@ -47,10 +52,10 @@ def measure_lines(summary: Summary, model: str) -> Iterator[str]:
 
 
 def speed_line(tokens_per_s: float | None, first_token_s: float | None, tokens: int) -> str:
-    """Median speed in words."""
+    """Tokens and median speed in words; fits 78 columns."""
     parts = [f"{tokens:,} tokens"]
     if tokens_per_s is not None:
-        parts.append(f"{tokens_per_s:.1f} tok/s a request (median)")
+        parts.append(f"{tokens_per_s:.1f} tok/s")
     if first_token_s is not None:
-        parts.append(f"first token after {first_token_s:.2f} s (median)")
-    return ", ".join(parts)
+        parts.append(f"first token {first_token_s:.2f} s")
+    return ", ".join(parts) + (" (medians a request)" if len(parts) > 1 else "")

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console, Group
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +15,10 @@ from evals.report.tables import SCORE_COLUMNS, outcome_line, score_cells, speed_
 from evals.scores import ModelFigures, Score, Summary
 
 CAUSES_SHOWN = 8
+MESSAGE_LIMIT = 2000
+# Narrower than this, the score table leaves out the interval and n, and names the task above.
+FULL_TABLE_COLUMNS = 76
+NARROW_COLUMNS = ("capability", "pass rate", "floor")
 
 
 def print_summary(
@@ -35,33 +38,48 @@ def print_summary(
         console.print()
         console.print(Text(figures.model, style="bold"))
         scores = [score for score in summary.scores if score.model == figures.model]
-        console.print(_score_table(scores))
+        console.print(_score_tables(scores, full=console.width >= FULL_TABLE_COLUMNS))
         console.print(Padding(_figures(figures), (0, 0, 0, 2)))
     for message in unavailable.values():
         console.print()
-        console.print(Text(message, style="red"))
+        console.print(_plain(message, "red"))
     console.print()
     for note in notes:
-        console.print(Text(f"note: {note}", style="yellow"))
+        console.print(_plain(f"note: {note}", "yellow"))
     _print_verdict(console, problems, enforced=enforced, complete=complete)
     if stored:
         console.print(f"{stored} replies came from the store; --refresh asks the models again.")
     console.print(Text(f"run: {folder}" if complete else f"unfinished run: {folder}"), soft_wrap=True)
 
 
-def _score_table(scores: Sequence[Score]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), header_style="dim")
-    for name in SCORE_COLUMNS:
+def _plain(message: str, style: str = "") -> Text:
+    """A message that may quote a server: its lines are kept, whatever steers a terminal is escaped."""
+    return Text("\n".join(shorten(line, MESSAGE_LIMIT) for line in message.split("\n")), style=style)
+
+
+def _score_tables(scores: Sequence[Score], *, full: bool) -> Group:
+    if full:
+        return Group(_score_table(scores, SCORE_COLUMNS))
+    parts: list[Text | Padding] = []
+    for task in dict.fromkeys(score.task for score in scores):
+        rows = [score for score in scores if score.task == task]
+        parts += [Text(task), Padding(_score_table(rows, NARROW_COLUMNS), (0, 0, 0, 2))]
+    return Group(*parts)
+
+
+def _score_table(scores: Sequence[Score], columns: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in columns:
         table.add_column(
             name, justify="right" if name in ("pass rate", "n", "95% interval") else "left", no_wrap=True
         )
     task = ""
     for score in scores:
-        cells = list(score_cells(score))
+        cells = dict(zip(SCORE_COLUMNS, score_cells(score), strict=True))
         # A task is named once; its other capabilities stand below it.
-        cells[0], task = ("" if cells[0] == task else cells[0]), score.task
+        cells["task"], task = ("" if score.task == task else score.task), score.task
         style = {True: "green", False: "red", None: ""}[score.holds]
-        table.add_row(*map(escape, cells[:-1]), Text(cells[-1], style=style))
+        table.add_row(*(Text(cells[name], style=style if name == "floor" else "") for name in columns))
     return table
 
 
@@ -76,7 +94,7 @@ def _figures(figures: ModelFigures) -> Group:
                 Text(f"         and {len(figures.causes) - CAUSES_SHOWN} rarer causes, in report.md")
             )
     for fault, count in figures.faults.items():
-        lines.append(Text(f"no reply, {count} times: {shorten(fault, 300)}", style="red"))
+        lines.append(Text(f"no reply ({count}): {shorten(fault, 300)}", style="red"))
     if figures.retried:
         lines.append(
             Text(f"{figures.retried} replies came only after asking again; reasons in results.jsonl")
@@ -96,7 +114,7 @@ def _print_verdict(console: Console, problems: Sequence[str], *, enforced: bool,
             Text("The gate does not hold:" if enforced else "Not everything was answered:", style="bold red")
         )
         for problem in problems:
-            console.print(Text(f"  {problem}"))
+            console.print(Padding(_plain(problem), (0, 0, 0, 2)))
     elif enforced:
         console.print(Text("The gate holds.", style="bold green"))
     else:

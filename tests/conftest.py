@@ -1,0 +1,89 @@
+"""Fixtures that more than one test file uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from evals.backends.base import ChatRequest, Message, Model, parse_spec
+from evals.generate import Settings
+from evals.replies import Replies
+from tests.fault_server import FaultServer
+from tests.real_ollama import OllamaServer, server_with_model
+
+OPTIONS: dict[str, Any] = {
+    "temperature": 0.0,
+    "seed": 0,
+    "max_tokens": 64,
+    "num_ctx": 4096,
+    "top_p": None,
+    "top_k": None,
+    "repeat_penalty": None,
+    "stop": [],
+    "format": None,
+}
+
+
+def chat_request(
+    text: str, *, system: str = "", think: bool | str | None = None, repeat: int = 0, **options: Any
+) -> ChatRequest:
+    """A request with one user message, and the usual options but for those named."""
+    messages = (Message("system", system),) if system else ()
+    return ChatRequest(
+        "task", text[:40], (*messages, Message("user", text)), OPTIONS | options, think, repeat
+    )
+
+
+def tiny_model(name: str = "tiny", digest: str = "d" * 64, *, thinks: bool = False) -> Model:
+    """A resolved model of the fault server."""
+    return Model(parse_spec(name), digest, thinks=thinks)
+
+
+class MakeReplies(Protocol):
+    """`replies(concurrency=2, store=folder)`: a `Replies` that asks the fault server, closed after the test."""
+
+    def __call__(
+        self,
+        *,
+        concurrency: int | None = None,
+        timeout_s: float = 30.0,
+        store: Path | None = None,
+        refresh: bool = False,
+    ) -> Replies: ...
+
+
+@pytest.fixture
+def fault_server() -> Iterator[FaultServer]:
+    """A server of the test's own."""
+    with FaultServer() as server:
+        yield server
+
+
+@pytest.fixture
+def replies(fault_server: FaultServer, tmp_path: Path) -> Iterator[MakeReplies]:
+    """Makes `Replies`, each with the real process behind it."""
+    made: list[Replies] = []
+
+    def make(
+        *,
+        concurrency: int | None = None,
+        timeout_s: float = 30.0,
+        store: Path | None = None,
+        refresh: bool = False,
+    ) -> Replies:
+        settings = Settings(fault_server.url, concurrency, timeout_s, str(store) if store else None)
+        made.append(Replies(settings, tmp_path / f"generate-{len(made)}.log", refresh=refresh))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def ollama_server() -> Iterator[OllamaServer]:
+    """A real Ollama with a small model; skips where none can be had."""
+    yield from server_with_model()

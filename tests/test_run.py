@@ -1,0 +1,317 @@
+"""Whole runs of `pytest evals` against a local server: outcomes, exit status, records, store, selection."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from tests.evals_run import Evals, write_task
+from tests.fault_server import ANSI, NUL, THINKING_ONLY, FaultServer, answer, closed_port, error
+
+
+@pytest.fixture
+def evals(tmp_path: Path, fault_server: FaultServer) -> Evals:
+    """A run's surroundings, with one task of three cases; the server says 'All right.' to everything."""
+    write_task(tmp_path / "golden")
+    return Evals(tmp_path, fault_server.url)
+
+
+def test_a_run_whose_floors_hold_ends_with_0_and_a_complete_record(evals: Evals) -> None:
+    done = evals.run()
+    assert done.status == 0, done.out
+    assert "The gate holds." in done.out
+    assert "6 passed" in done.out
+    assert done.info["models"][0]["digest"] == done.info["models"][0]["digest"].lower()
+    assert done.info["tasks"]["small"]["cases"] == 3
+    assert [line["case"] for line in done.results] == ["q0", "q1", "q2"]
+    assert {check["name"] for line in done.results for check in line["checks"]} == {"regex", "keywords"}
+    assert (done.folder / "report.md").read_text().startswith("# Golden Gate run")
+
+
+def test_a_second_identical_run_asks_the_model_nothing(evals: Evals, fault_server: FaultServer) -> None:
+    evals.run()
+    assert len(fault_server.chats) == 3
+    again = evals.run()
+    assert again.status == 0
+    assert len(fault_server.chats) == 3
+    assert "3 replies came from the store" in again.out
+    assert again.info["stored"] == 3
+
+
+def test_refresh_asks_again_and_no_store_keeps_nothing(evals: Evals, fault_server: FaultServer) -> None:
+    evals.run("--no-store")
+    assert not (evals.cache / "responses").exists()
+    evals.run()
+    assert len(fault_server.chats) == 6
+    evals.run("--refresh")
+    assert len(fault_server.chats) == 9
+
+
+def test_a_model_created_anew_under_the_same_name_is_asked_again(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    evals.run()
+    fault_server.models = {
+        "another:latest": ("completion",),
+        **fault_server.models,
+    }  # changes the digest of tiny
+    evals.run()
+    assert len(fault_server.chats) == 6
+
+
+def test_misses_above_the_floor_are_data_and_below_it_fail_the_run(evals: Evals) -> None:
+    write_task(evals.golden, questions={"a?": "right", "b?": "right", "c?": "blue"}, content_floor=0.6)
+    above = evals.run()
+    assert above.status == 0, above.out
+    assert "1 miss" in above.out
+    write_task(evals.golden, questions={"a?": "right", "b?": "blue", "c?": "blue"}, content_floor=0.6)
+    below = evals.run()
+    assert below.status == 1
+    assert "content 33.3% (1 of 3) is below the floor of 60%" in below.out
+    assert "failed" not in below.out.splitlines()[-1]
+
+
+def test_any_miss_where_the_floor_is_1_is_a_failed_test(evals: Evals) -> None:
+    write_task(evals.golden, questions={"a?": "right", "b?": "blue"}, content_floor=1.0)
+    done = evals.run()
+    assert done.status == 1
+    assert "1 failed" in done.out
+    assert "lacks 'blue'" in done.out
+    assert "All right." in done.out  # the failure shows the reply
+
+
+def test_no_gate_measures_only(evals: Evals) -> None:
+    write_task(evals.golden, questions={"a?": "right", "b?": "blue"}, content_floor=1.0)
+    done = evals.run("--no-gate")
+    assert done.status == 0
+    assert "1 miss" in done.out
+    assert "100% below" in done.out  # the floor is shown
+    assert "Measured only" in done.out
+
+
+def test_an_unanswered_request_fails_even_a_measurement_and_counts_in_n(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    fault_server.play_for("two?", error(400, "no"))
+    done = evals.run("--no-gate")
+    assert done.status == 1
+    assert "1 of 3 requests brought no reply" in done.out
+    assert "the server refused the request (400): no" in done.out
+    score = next(one for one in done.summary["scores"] if one["capability"] == "content")
+    assert (score["passes"], score["n"]) == (2, 3)
+    outcomes = {line["case"]: line["outcome"] for line in done.results}
+    assert outcomes == {"q0": "answered", "q1": "infrastructure", "q2": "answered"}
+    assert {check["outcome"] for check in done.results[1]["checks"]} == {"unscored"}
+
+
+def test_a_fault_is_not_kept_so_the_next_run_asks_only_for_it(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    fault_server.play_for("two?", error(400, "no"), answer("All right."))
+    assert evals.run().status == 1
+    again = evals.run()
+    assert again.status == 0
+    assert fault_server.questions.count("two?") == 2
+    assert len(fault_server.chats) == 4
+
+
+def test_replies_without_an_answer_pass_nothing(evals: Evals, fault_server: FaultServer) -> None:
+    fault_server.play_for("one?", answer(""))
+    fault_server.play_for("two?", THINKING_ONLY)
+    fault_server.play_for("three?", answer("All right but cu", reason="length"))
+    done = evals.run("--no-gate")
+    assert [line["outcome"] for line in done.results] == ["empty", "thinking_only", "truncated"]
+    assert all(check["outcome"] == "fail" for line in done.results for check in line["checks"])
+
+
+def test_an_unknown_model_is_named_with_its_neighbours_and_the_others_go_on(evals: Evals) -> None:
+    done = evals.run(models=["tny", "tiny"])
+    assert done.status == 1
+    assert "tny is not in Ollama" in done.out
+    assert "ollama pull tny" in done.out
+    assert "tiny:latest" in done.out
+    assert len(done.results) == 3
+    assert "Traceback" not in done.out
+
+
+def test_with_no_model_at_all_nothing_is_written_and_the_status_is_4(evals: Evals) -> None:
+    done = evals.run(models=["nope"])
+    assert done.status == 4
+    assert "ollama pull nope" in done.out
+    assert not any(evals.reports.iterdir())
+
+
+def test_a_server_that_does_not_run_is_a_sentence(evals: Evals) -> None:
+    evals.host = f"127.0.0.1:{closed_port()}"
+    done = evals.run()
+    assert done.status == 4
+    assert f"no Ollama server at http://{evals.host}" in done.out
+    assert "ollama serve" in done.out
+    assert "Traceback" not in done.out
+
+
+def test_broken_cases_are_told_all_at_once_before_any_model_is_asked(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    cases = evals.golden / "small" / "cases.yaml"
+    cases.write_text("- {id: a, input: x, reference: y, colour: red}\n- {id: A B, input: x, reference: y}\n")
+    done = evals.run()
+    assert done.status == 4
+    assert "cases.yaml:1: [0].colour: unknown key" in done.out
+    assert "cases.yaml:2: [1].id" in done.out
+    assert "Traceback" not in done.out
+    assert fault_server.chats == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-k", "nothing-like-this"], "no golden case was selected"),
+        (["--task", "nope"], "there is no task 'nope'"),
+        (["--concurrency", "0"], "--concurrency is '0'"),
+        (["--concurrency", "1.5"], "whole number"),
+        (["--reply-timeout", "soon"], "--reply-timeout is 'soon'"),
+        (["--ollama-host", "ftp://x"], "is no address"),
+        (["--model", "gguf:"], "names nothing after 'gguf:'"),
+        (["--model", "gguf:/no/such/file.gguf", "--model", "replay:/nowhere"], ""),
+        (["--golden", "/no/such/folder"], "there is no golden folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_usage_errors_end_with_4_or_1_and_a_sentence(evals: Evals, arguments: list[str], said: str) -> None:
+    done = evals.run(*arguments)
+    assert done.status == (4 if said else 1), done.out
+    assert said in done.out
+    assert "Traceback" not in done.out
+
+
+def test_an_empty_golden_folder_is_an_error(evals: Evals, tmp_path: Path) -> None:
+    evals.golden = tmp_path / "nothing"
+    evals.golden.mkdir()
+    done = evals.run()
+    assert done.status == 4
+    assert "holds no task" in done.out
+
+
+def test_selection_by_k_m_and_task(evals: Evals, fault_server: FaultServer) -> None:
+    write_task(evals.golden, "other", {"other?": "right"})
+    assert "1 passed" in evals.run("-k", "q1 and keywords").out
+    assert fault_server.questions == ["two?"]
+    assert "4 passed" in evals.run("-m", "content").out
+    assert "2 passed" in evals.run("--task", "other").out
+
+
+def test_last_failed_runs_the_failures_again(evals: Evals) -> None:
+    write_task(evals.golden, questions={"a?": "right", "b?": "blue"}, content_floor=1.0)
+    cache = ["-p", "cacheprovider", "-o", f"cache_dir={evals.root / 'pytest-cache'}"]
+    assert evals.run(*cache).status == 1
+    again = evals.run("--lf", *cache)
+    assert "1 failed" in again.out
+    assert "passed" not in again.out.splitlines()[-1]
+
+
+def test_x_stops_at_a_failure_and_leaves_an_unfinished_record(evals: Evals) -> None:
+    write_task(evals.golden, questions={"a?": "blue", "b?": "right"}, content_floor=1.0)
+    done = evals.run("-x")
+    assert done.status == 1
+    assert not (done.folder / "run.json").exists()
+    assert [check["outcome"] for line in done.results for check in line["checks"]] == ["pass", "fail"]
+
+
+def test_junit_tells_model_case_check_and_reason(evals: Evals, tmp_path: Path) -> None:
+    write_task(evals.golden, questions={"a?": "right", "b?": "blue"})
+    path = tmp_path / "junit.xml"
+    evals.run(f"--junitxml={path}")
+    tests = ET.parse(path).getroot().findall(".//testcase")
+    by_check = [
+        {one.get("name"): one.get("value") for one in test.findall("./properties/property")} for test in tests
+    ]
+    missed = next(one for one in by_check if one["outcome"] == "fail")
+    assert missed["model"] == "tiny"
+    assert (missed["task"], missed["case"], missed["check"]) == ("small", "q1", "keywords")
+    assert missed["reason"] == "lacks 'blue'"
+    assert len(tests) == 4
+
+
+def test_collecting_asks_no_server(evals: Evals, fault_server: FaultServer) -> None:
+    done = evals.run("--collect-only", "-q")
+    assert "test_golden[tiny-small/q0-regex]" in done.out
+    assert fault_server.asked == []
+    assert not evals.reports.exists()
+
+
+def test_hostile_replies_are_kept_whole_and_shown_escaped(evals: Evals, fault_server: FaultServer) -> None:
+    write_task(evals.golden, questions={"one?": "blue", "two?": "blue", "three?": "blue"}, content_floor=1.0)
+    huge = "x" * (10 * 1024 * 1024)
+    fault_server.play_for("one?", ANSI)
+    fault_server.play_for("two?", NUL)
+    fault_server.play_for("three?", answer(huge))
+    done = evals.run()
+    assert done.status == 1
+    assert "\x1b[31m" not in done.out
+    assert "\\x1b[31mred" in done.out
+    assert "\0" not in done.out
+    replies = [
+        json.loads(line)["reply"]["text"] for line in (done.folder / "replies.jsonl").read_text().splitlines()
+    ]
+    assert len(replies[2]) == len(huge)
+    assert replies[1] == "a\0b"
+    assert len(done.out) < 20_000
+
+
+def test_a_pattern_that_backtracks_for_ever_is_an_error_and_the_run_goes_on(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    task = evals.golden / "small" / "task.yaml"
+    slow = '{kind: regex, name: slow, capability: content, timeout_s: 0.2, none_of: {p: "(a+)+$"}}'
+    task.write_text(task.read_text().replace("gate:", f"  - {slow}\ngate:"))
+    fault_server.play_for("two?", answer("a" * 5000 + "! right"))
+    done = evals.run()
+    assert done.status == 1
+    assert "1 check broke instead of judging" in done.out
+    slow_results = [
+        check["outcome"] for line in done.results for check in line["checks"] if check["name"] == "slow"
+    ]
+    assert slow_results == ["pass", "error", "pass"]
+
+
+def test_settings_come_from_the_environment_and_from_pyproject(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    (evals.root / "pyproject.toml").write_text('[tool.pytest.ini_options]\ngoldengate_task = ["other"]\n')
+    write_task(evals.golden, "other", {"other?": "right"})
+    assert "2 passed" in evals.run(f"--rootdir={evals.root}", "-c", str(evals.root / "pyproject.toml")).out
+    assert fault_server.questions == ["other?"]
+    done = evals.run("-c", str(evals.root / "pyproject.toml"), GOLDENGATE_TASK="small")
+    assert "6 passed" in done.out
+
+
+def test_a_recorded_run_replays_without_a_server(evals: Evals) -> None:
+    recorded = evals.run()
+    evals.host = f"127.0.0.1:{closed_port()}"
+    again = evals.run("--no-store", models=[f"replay:{recorded.folder}"])
+    assert again.status == 0, again.out
+    same = [(line["case"], line["outcome"], line["response"]) for line in recorded.results]
+    assert [(line["case"], line["outcome"], line["response"]) for line in again.results] == same
+
+
+def test_a_replay_does_not_answer_what_was_asked_otherwise(evals: Evals) -> None:
+    recorded = evals.run()
+    write_task(evals.golden, questions={"one?": "right", "two, changed?": "right"})
+    again = evals.run("--no-store", models=[f"replay:{recorded.folder}"])
+    assert again.status == 1
+    assert "the recorded run has no answer to small/q1" in again.out
+
+
+def test_a_sample_is_the_same_for_everybody_and_said(evals: Evals, fault_server: FaultServer) -> None:
+    write_task(evals.golden, questions={f"question {number}?": "right" for number in range(20)})
+    done = evals.run("--sample", "4")
+    assert "a sample of 4 cases" in done.out
+    first = sorted(fault_server.questions)
+    assert len(first) == 4
+    fault_server.asked.clear()
+    evals.run("--sample", "4", "--refresh")
+    assert sorted(fault_server.questions) == first
