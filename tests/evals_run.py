@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -83,6 +84,7 @@ class Evals:
         self.reports = root / "reports"
         self.cache = root / "cache"
         self.host = host
+        self._running: list[subprocess.Popen[str]] = []
 
     def command(self, *arguments: str, models: Sequence[str] = ("tiny",)) -> list[str]:
         command = [sys.executable, "-m", "pytest", "--pyargs", "evals", "--golden", str(self.golden)]
@@ -96,7 +98,7 @@ class Evals:
     def start(self, *arguments: str, models: Sequence[str] = ("tiny",)) -> subprocess.Popen[str]:
         """Start a run and return at once."""
         self.root.mkdir(exist_ok=True)
-        return subprocess.Popen(
+        running = subprocess.Popen(
             self.command(*arguments, models=models),
             env=self.environment(),
             cwd=self.root,
@@ -105,6 +107,15 @@ class Evals:
             text=True,
             start_new_session=True,
         )
+        self._running.append(running)
+        return running
+
+    def stop(self) -> None:
+        """Kill what was started and still runs."""
+        for running in self._running:
+            if running.poll() is None:
+                os.killpg(running.pid, signal.SIGKILL)
+            running.communicate()
 
     def run(self, *arguments: str, models: Sequence[str] = ("tiny",), **environment: str) -> Done:
         """Run to the end; a minute is far more than any of these needs."""

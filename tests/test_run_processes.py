@@ -1,0 +1,163 @@
+"""Whole runs that are interrupted, killed, or spread over xdist workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.evals_run import Evals, write_task
+from tests.fault_server import FaultServer
+
+QUESTIONS = {f"question {number}?": "right" for number in range(8)}
+
+
+@pytest.fixture
+def evals(tmp_path: Path, fault_server: FaultServer) -> Iterator[Evals]:
+    """Eight cases, and a server that takes 0.25 s for each; runs still going at the end are killed."""
+    write_task(tmp_path / "golden", questions=QUESTIONS)
+    fault_server.delay_s = 0.25
+    evals = Evals(tmp_path, fault_server.url)
+    yield evals
+    evals.stop()
+
+
+def wait_for_stored(evals: Evals, count: int) -> None:
+    """Until so many replies are in the store."""
+    limit = time.monotonic() + 30
+    while len(list((evals.cache / "responses").glob("*/*.json"))) < count:
+        assert time.monotonic() < limit, "no replies reached the store"
+        time.sleep(0.02)
+
+
+def children_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill -9"])
+def test_what_was_answered_is_kept_and_the_next_run_asks_for_the_rest(
+    evals: Evals, fault_server: FaultServer, how: signal.Signals
+) -> None:
+    running = evals.start("--concurrency", "1")
+    wait_for_stored(evals, 3)
+    asking = children_of(running)
+    if how is signal.SIGINT:
+        os.killpg(running.pid, how)
+    else:
+        running.kill()
+    out, _ = running.communicate(timeout=30)
+    assert running.returncode != 0
+    assert "Traceback" not in out
+    _, alive = psutil.wait_procs(asking, timeout=10)
+    assert not alive, "the process that asks outlived the run"
+
+    stored = len(list((evals.cache / "responses").glob("*/*.json")))
+    fault_server.asked.clear()
+    again = evals.run()
+    assert again.status == 0, again.out
+    assert len(fault_server.chats) == len(QUESTIONS) - stored
+    assert not list(evals.cache.rglob("*.tmp"))
+
+
+def test_an_interrupted_run_says_so_and_has_no_complete_record(evals: Evals) -> None:
+    running = evals.start("--concurrency", "1")
+    wait_for_stored(evals, 3)
+    os.killpg(running.pid, signal.SIGINT)
+    out, _ = running.communicate(timeout=30)
+    assert "Interrupted: the figures are of what was judged so far." in out
+    assert "unfinished run:" in out
+    (folder,) = evals.reports.iterdir()
+    assert not (folder / "run.json").exists()
+    for line in (folder / "results.jsonl").read_text().splitlines():
+        assert json.loads(line)["outcome"] == "answered"
+
+
+def test_requests_go_out_ahead_of_the_tests(evals: Evals, fault_server: FaultServer) -> None:
+    assert evals.run("--concurrency", "4").status == 0
+    assert fault_server.peak == 4
+
+
+def test_the_process_that_asks_may_die_and_the_run_ends_by_itself(evals: Evals) -> None:
+    running = evals.start("--concurrency", "1", "--no-gate")
+    wait_for_stored(evals, 2)
+    (asking,) = (child for child in children_of(running) if "evals.generate" in " ".join(child.cmdline()))
+    asking.kill()
+    out, _ = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "was killed by signal 9" in out
+    assert "Traceback" not in out
+
+
+def test_under_xdist_each_model_has_one_worker_and_the_record_is_the_same(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    fault_server.delay_s = 0.0
+    models = ["tiny", "thinker:4b"]
+    alone = evals.run("--no-store", models=models)
+    side_by_side = evals.run("--no-store", "-n", "2", "-v", models=models)
+    assert side_by_side.status == 0, side_by_side.out
+    workers = re.findall(r"\[(gw\d)\].*test_golden\[(tiny|thinker:4b)-", side_by_side.out)
+    assert len(workers) == 2 * 2 * len(QUESTIONS)
+    by_model = {model: {worker for worker, one in workers if one == model} for model in models}
+    assert all(len(found) == 1 for found in by_model.values())
+    assert by_model["tiny"] != by_model["thinker:4b"]
+
+    def judged(done_results: list[dict[str, object]]) -> list[tuple[object, ...]]:
+        return sorted((one["model"], one["case"], one["outcome"], one["response"]) for one in done_results)  # type: ignore[type-var]
+
+    assert judged(side_by_side.results) == judged(alone.results)
+
+
+def test_under_xdist_models_are_resolved_once_and_workers_resolve_none(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    fault_server.delay_s = 0.0
+    assert evals.run("-n", "2", models=["tiny", "thinker:4b"]).status == 0
+    assert [one.path for one in fault_server.asked].count("/api/tags") == 1
+    assert [one.path for one in fault_server.asked].count("/api/show") == 2
+
+
+def test_under_xdist_broken_cases_and_empty_selections_are_usage_errors(evals: Evals) -> None:
+    assert evals.run("-n", "2", "-k", "nothing-like-this").status == 4
+    (evals.golden / "small" / "cases.yaml").write_text("[]")
+    broken = evals.run("-n", "2")
+    assert broken.status == 4
+    assert "holds no list of cases" in broken.out
+    assert "Traceback" not in broken.out
+
+
+def test_a_killed_xdist_worker_fails_the_run_and_the_rest_is_judged(evals: Evals) -> None:
+    running = evals.start("--concurrency", "1", "-n", "2", models=["tiny", "thinker:4b"])
+    wait_for_stored(evals, 4)
+    direct = psutil.Process(running.pid).children()
+    workers = [child for child in direct if "evals.generate" not in " ".join(child.cmdline())]
+    assert len(workers) == 2
+    workers[0].kill()
+    out, _ = running.communicate(timeout=90)
+    assert running.returncode == 1, out
+    assert "crashed" in out
+    (folder,) = evals.reports.iterdir()
+    cases = {
+        (one["model"], one["case"])
+        for one in map(json.loads, (folder / "results.jsonl").read_text().splitlines())
+    }
+    assert len(cases) >= 2 * len(QUESTIONS) - 1
+
+
+def test_two_runs_at_once_share_a_store_and_keep_records_apart(evals: Evals) -> None:
+    runs = [evals.start(), evals.start()]
+    outs = [run.communicate(timeout=60)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outs
+    folders = list(evals.reports.iterdir())
+    assert len(folders) == 2
+    assert all(
+        len((folder / "results.jsonl").read_text().splitlines()) == len(QUESTIONS) for folder in folders
+    )
