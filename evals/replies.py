@@ -47,7 +47,7 @@ class Replies:
         self._asked: set[str] = set()
         self._process: subprocess.Popen[str] | None = None
         self._log_file: IO[bytes] | None = None
-        self.stored = 0
+        self.stored: set[str] = set()
         self.notes: list[str] = []
 
     def resolve(self, specs: Sequence[ModelSpec]) -> list[Model | ModelUnavailable]:
@@ -70,7 +70,7 @@ class Replies:
             kept = None if self._refresh or not self._store else self._store.get(key)
             if kept is not None:
                 self._ready[key] = kept
-                self.stored += 1
+                self.stored.add(key)
             elif key not in self._asked:
                 missing[key] = request
         if missing:

@@ -183,6 +183,8 @@ def result_message(item: Item, key: str, reply: ModelReply, result: CheckResult,
     if asking.tell(item):
         message["reply"] = reply.to_json()
         message["tags"] = item.case.tags
+        message["stored"] = key in asking.replies.stored
+        message["notes"] = asking.replies.notes
     return json.dumps(message)
 
 
@@ -205,9 +207,8 @@ class GoldenRun:
         self._open: dict[CaseKey, _OpenCase] = {}
         self._started = time.time()
         self._git: dict[str, Any] = {}
-        specs = parse_specs(list(settings.models))
-        self._specs = specs
-        self.writer = RunWriter(Path(settings.reports), specs[0].text)
+        self.specs = parse_specs(list(settings.models))
+        self.writer = RunWriter(Path(settings.reports), self.specs[0].text)
         self.asking = Asking(settings, self.writer.folder / "generate.log")
 
     @property
@@ -223,8 +224,8 @@ class GoldenRun:
             self.asking.replies.start()
             self.tasks = chosen_tasks(self.settings)
             self._git = git_state(self.root)
-            found = self.asking.replies.resolve(self._specs)
-            for spec, model in zip(self._specs, found, strict=True):
+            found = self.asking.replies.resolve(self.specs)
+            for spec, model in zip(self.specs, found, strict=True):
                 if isinstance(model, ModelUnavailable):
                     self.unavailable[spec.text] = str(model)
             self.models = tuple(model for model in found if isinstance(model, Model))
@@ -247,14 +248,14 @@ class GoldenRun:
         key = (message["model"], message["task"], message["case"], message["repeat"])
         case = self._open.setdefault(key, _OpenCase())
         case.take(message)
+        self.stored += message.get("stored", False)
+        self.notes += [note for note in message.get("notes", ()) if note not in self.notes]
         if len(case.checks) == message["of"]:
             yield self._write(key)
 
     def finish(self, *, complete: bool, wall_s: float) -> None:
         """Write down what is left, sum up, and complete the record if the run was complete."""
         self.asking.replies.close()
-        self.notes += self.asking.replies.notes
-        self.stored += self.asking.replies.stored
         for key in list(self._open):
             self._write(key)
         self.complete = complete and bool(self.records)

@@ -161,3 +161,22 @@ def test_two_runs_at_once_share_a_store_and_keep_records_apart(evals: Evals) -> 
     assert all(
         len((folder / "results.jsonl").read_text().splitlines()) == len(QUESTIONS) for folder in folders
     )
+
+
+def test_under_xdist_the_store_is_used_and_counted_too(evals: Evals, fault_server: FaultServer) -> None:
+    fault_server.delay_s = 0.0
+    evals.run(models=["tiny", "thinker:4b"])
+    fault_server.asked.clear()
+    again = evals.run("-n", "2", models=["tiny", "thinker:4b"])
+    assert fault_server.chats == []
+    assert f"{2 * len(QUESTIONS)} replies came from the store" in again.out
+
+
+def test_a_store_that_cannot_be_written_is_told_and_loses_no_result(evals: Evals) -> None:
+    evals.cache.mkdir()
+    (evals.cache / "responses").write_text("a file where the folder should be")
+    for arguments in ([], ["-n", "1"]):
+        done = evals.run(*arguments)
+        assert done.status == 0, done.out
+        assert "note: replies cannot be kept in" in done.out
+        assert len(done.results) == len(QUESTIONS)

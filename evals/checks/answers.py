@@ -70,23 +70,28 @@ def read_json(text: str) -> JsonReading:
 
 def _dig(text: str) -> tuple[Any, str]:
     for block in _FENCE.findall(text[:LENIENT_LIMIT]):
-        found = _decode_at(block.strip(), 0)
+        found, _ = _decode_at(block.strip(), 0)
         if found is not None:
             return found, "fenced JSON"
     starts = (match.start() for match in re.finditer(r"[{\[]", text[:LENIENT_LIMIT]))
     for _, start in zip(range(LENIENT_STARTS), starts, strict=False):
-        found = _decode_at(text, start)
+        found, end = _decode_at(text, start)
         if isinstance(found, dict) or (isinstance(found, list) and found):
-            return found, "prose around JSON" if text[:start].strip() else "text after JSON"
+            if before := text[:start].lstrip():
+                # A part of a value that cannot be read as a whole, or an example after words.
+                return found, "broken JSON" if before[0] in "{[" else "prose around JSON"
+            # Nothing around it: a key twice, NaN, or a raw new line in a text.
+            return found, "text after JSON" if text[end:].strip() else "loose JSON"
     return None, "not JSON"
 
 
-def _decode_at(text: str, start: int) -> Any:
+def _decode_at(text: str, start: int) -> tuple[Any, int]:
+    """The value that starts there and where it ends; None if there is none."""
     try:
-        value = _LENIENT.raw_decode(text, start)[0]
+        value, end = _LENIENT.raw_decode(text, start)
     except (ValueError, RecursionError):
-        return None
-    return None if _is_deep(value) else value
+        return None, start
+    return (None, start) if _is_deep(value) else (value, end)
 
 
 def _is_deep(value: Any) -> bool:

@@ -85,17 +85,20 @@ def schema_problem(schema: Any) -> str:
     if not isinstance(named, str) or named.rstrip("#") not in _DRAFTS:
         return f"$schema {shorten(repr(named))} is no draft of JSON Schema known here: {', '.join(_DRAFTS)}"
     try:
+        # Before the library compiles them, which warns where this explains.
+        if problem := next(_bad_patterns(schema), ""):
+            return problem
+        keywords = set(_keywords(schema))
         _validator(json.dumps(schema, sort_keys=True))
     except SchemaError as error:
         where = "/".join(map(str, error.absolute_path)) or "top"
         return f"not a valid JSON Schema: {shorten(error.message, 120)} (at {where})"
     except RecursionError:
         return "nested too deeply"
-    keywords = set(_keywords(schema))
     if {"unevaluatedProperties", "patternProperties"} <= keywords:
         # The library matches the names for this pair itself, without a time limit.
         return "unevaluatedProperties and patternProperties together are not supported"
-    return next(_bad_patterns(schema), "")
+    return ""
 
 
 def _keywords(schema: Any) -> Iterator[str]:
@@ -173,7 +176,7 @@ class JsonSchemaCheck(Check):
         if lenient is None:
             return f"not JSON: {problem}"
         try:
-            fits = "would fit" if _validator(self._schema_text).is_valid(lenient) else "would not fit either"
+            fits = "would fit" if _validator(self._schema_text).is_valid(lenient) else "would not fit"
         except (PatternTimeout, Unresolvable, RecursionError):
             fits = "may or may not fit"  # the answer fails either way
-        return f"{cause}, not JSON alone ({problem}); what is inside {fits} the schema"
+        return f"{cause} ({problem}); what can be read of it {fits} the schema"
