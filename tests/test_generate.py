@@ -172,6 +172,14 @@ def test_a_timeout_is_not_asked_again(fault_server: FaultServer, replies: MakeRe
     assert len(fault_server.chats) == 1
 
 
+def test_the_wait_for_a_turn_does_not_count_against_the_time_limit(
+    fault_server: FaultServer, replies: MakeReplies
+) -> None:
+    fault_server.delay_s = 0.4
+    got = ask_all(replies(concurrency=1, timeout_s=2.0), [chat_request(f"{n}") for n in range(6)])
+    assert [reply.fault for reply in got] == [""] * 6
+
+
 def test_a_server_that_says_when_to_come_back_is_not_asked_before(
     fault_server: FaultServer, replies: MakeReplies
 ) -> None:

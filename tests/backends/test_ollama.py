@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
 from typing import Any
 
@@ -193,6 +194,14 @@ def test_text_comes_back_whole_in_pieces_of_any_size(fault_server: FaultServer, 
     chunks = tuple(sent[at : at + size] for at in range(0, len(sent), size))
     fault_server.play(Play(chunks, pause_s=0.0005))
     assert ask(fault_server.url, chat_request("hello")).text == text
+
+
+def test_a_compressed_reply_is_left_alone(fault_server: FaultServer) -> None:
+    # Compressed bytes that happen to look like a line break in UTF-8.
+    sent = (gzip.compress(faults.piece(f"{n}") + faults.last_piece(), mtime=0) for n in range(100_000))
+    looks_like_one = next(data for data in sent if "\u0085".encode() in data)
+    fault_server.play(Play((looks_like_one,), headers={"Content-Encoding": "gzip"}))
+    assert ask(fault_server.url, chat_request("hello")).text.isdecimal()
 
 
 def test_bytes_that_are_no_utf8_become_replacement_characters(fault_server: FaultServer) -> None:
@@ -509,6 +518,7 @@ def test_the_option_comes_before_the_environment(
 
 
 @pytest.mark.ollama
+@pytest.mark.slow
 def test_a_real_server_is_resolved_and_answers(ollama_server: OllamaServer) -> None:
     (model,) = look_up(ollama_server.url, MODEL)
     assert isinstance(model, Model)
