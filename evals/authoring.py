@@ -59,7 +59,7 @@ def task_schema() -> dict[str, Any]:
     """JSON Schema of `task.yaml`, each kind of check with its own fields."""
     schema = TypeAdapter(TaskFile).json_schema()
     schema["properties"]["checks"]["items"] = _check_schema(schema)
-    return {"$schema": _DRAFT, "title": "Golden Gate task", **_with_named_files(schema)}
+    return {"$schema": _DRAFT, **_with_named_files(schema), "title": "Golden Gate task"}
 
 
 def cases_schema() -> dict[str, Any]:

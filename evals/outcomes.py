@@ -37,7 +37,7 @@ _THINK_TAG = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
 # A refusal says, near its start, that the speaker does not do it. Apologies alone are no refusal.
 _REFUSAL = re.compile(
     r"""\b(?:
-      (?:i|we) \s (?: (?:can|will|must)(?:\s?not|n't) | won't | cannot | refuse | decline | must \s decline)
+      (?:i|we) \s (?: (?:can|will|must)\s?not | can't | won't | mustn't | refuse | decline | must \s decline)
       # "I don't see a problem" and "I wouldn't recommend the first" are answers.
     | (?:i|we) \s (?:could|would|do)(?:\s?not|n't) (?! \s (?:agree|believe|care|doubt|expect|find|know|like|mean|mind|need
       |recommend|remember|say|see|suppose|think|understand|want) \b)

@@ -1,0 +1,119 @@
+"""`python -m evals …` as people run it: exit status 0 or 4, sentences, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.golden_folder import CASES, TASK, edited, write_golden
+
+REAL = Path(__file__).parents[1] / "golden"
+
+
+def evals(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "evals", *arguments],
+        cwd=cwd,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+    assert "Traceback" not in done.stderr + done.stdout
+    return done
+
+
+def test_lint_of_the_real_cases_finds_nothing(tmp_path: Path) -> None:
+    done = evals("lint", "--golden", str(REAL), cwd=tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("2 tasks, ") and done.stdout.endswith(" cases, 0 problems\n")
+
+
+def test_lint_tells_every_problem_in_order_of_file_and_line(tmp_path: Path) -> None:
+    task = edited(TASK, {1: "task: shades", 7: "prompt: '{{ nope }}'"})
+    write_golden(tmp_path / "golden", task, edited(CASES, {2: "  input: 12"}))
+
+    done = evals("lint", cwd=tmp_path)
+
+    assert done.returncode == 4
+    assert done.stdout.splitlines() == [
+        "golden/colours/cases.yaml:2: [0].input: is no text, got 12 (put it in quotes)",
+        "golden/colours/task.yaml:1: task: is 'shades' in the folder 'colours' (make both the same)",
+        "golden/colours/task.yaml:7: prompt: cannot be filled in: 'nope' is undefined "
+        "(templates see {{ input }} and nothing else)",
+        "1 tasks, 0 cases, 3 problems",
+    ]
+
+
+def test_lint_looks_only_at_the_tasks_named(tmp_path: Path) -> None:
+    golden = write_golden(tmp_path / "golden")
+    write_golden(golden, "task: [", name="shades")
+
+    assert evals("lint", "colours", cwd=tmp_path).returncode == 0
+    assert evals("lint", "shades", cwd=tmp_path).returncode == 4
+
+
+MISTAKES = {
+    "no folder": (["lint"], "there is no golden folder golden; name one with --golden DIR"),
+    "an unknown task": (["lint", "nope", "--golden", str(REAL)], "there is no task 'nope' in"),
+    "an unknown option": (["lint", "--colour"], "No such option"),
+    "an unknown command": (["paint"], "No such command 'paint'"),
+    "no command": ([], "Usage: python -m evals"),
+    "no name": (["new"], "Missing argument"),
+    "a bad name": (["new", "../escape"], "'../escape' is no name for a task"),
+    "a golden folder that is a file": (
+        ["new", "x", "--golden", "file"],
+        "cannot be written: Not a directory",
+    ),
+    "an output folder that is a file": (["schema", "--out", "file"], "cannot be written: File exists"),
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"), MISTAKES.values(), ids=[name.replace(" ", "-") for name in MISTAKES]
+)
+def test_a_mistake_on_the_command_line_is_a_sentence_and_status_4(
+    arguments: list[str], says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+
+    done = evals(*arguments, cwd=tmp_path)
+
+    assert done.returncode == 4
+    assert says in done.stderr + done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_help_is_no_mistake(tmp_path: Path) -> None:
+    done = evals("--help", cwd=tmp_path)
+
+    assert done.returncode == 0
+    assert all(command in done.stdout for command in ("lint", "schema", "new"))
+
+
+def test_a_new_task_passes_lint_and_its_name_is_then_taken(tmp_path: Path) -> None:
+    made = evals("new", "colours", cwd=tmp_path)
+    lint = evals("lint", "colours", cwd=tmp_path)
+    again = evals("new", "colours", cwd=tmp_path)
+
+    assert (made.returncode, lint.returncode, again.returncode) == (0, 0, 4)
+    assert made.stdout.startswith("wrote golden/colours; ")
+    assert lint.stdout == "1 tasks, 2 cases, 0 problems\n"
+    assert again.stderr == "ERROR: golden/colours is already there; choose another name\n"
+
+
+def test_schemas_are_written_where_editors_look(tmp_path: Path) -> None:
+    done = evals("schema", cwd=tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "wrote schemas/task.schema.json\nwrote schemas/cases.schema.json\n"
+    for path in (tmp_path / "schemas").iterdir():
+        jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text("utf-8")))
