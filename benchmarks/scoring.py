@@ -42,7 +42,9 @@ def main() -> None:
                 assert reply is not None
                 checks += sum(1 for _ in judge_reply(case, reply, text))
             took = time.perf_counter() - started
-            print(f"{name}: {len(asked)} replies, {checks} checks in {took:.3f} s: {checks / took:,.0f} checks/s")
+            print(
+                f"{name}: {len(asked)} replies, {checks} checks in {took:.3f} s: {checks / took:,.0f} checks/s"
+            )
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Measure:
     name: str
     over_all: float
     n: int
-    over_readable: float | None
+    over_readable: float
     readable: int
 
 

@@ -37,7 +37,10 @@ class Done:
     @property
     def folder(self) -> Path:
         """The newest run's folder."""
-        return max((path for path in self.reports.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime_ns)
+        return max(
+            (path for path in self.reports.iterdir() if path.is_dir()),
+            key=lambda path: path.stat().st_mtime_ns,
+        )
 
     @property
     def results(self) -> list[dict[str, Any]]:
@@ -65,10 +68,18 @@ def write_task(
     """A task of questions (text -> word that the answer must hold), ids `q0`, `q1`…; returns its folder."""
     folder = golden / name
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "task.yaml").write_text(TASK.format(name=name, format_floor=format_floor, content_floor=content_floor))
+    (folder / "task.yaml").write_text(
+        TASK.format(name=name, format_floor=format_floor, content_floor=content_floor)
+    )
     asked = questions if questions is not None else {"one?": "right", "two?": "right", "three?": "right"}
     cases = [
-        {"id": f"q{number}", "input": text, "expect": {"keywords": [word]}, "reference": f"it is {word}", "tags": ["easy"]}
+        {
+            "id": f"q{number}",
+            "input": text,
+            "expect": {"keywords": [word]},
+            "reference": f"it is {word}",
+            "tags": ["easy"],
+        }
         for number, (text, word) in enumerate(asked.items())
     ]
     (folder / "cases.yaml").write_text("\n".join(f"- {json.dumps(case)}" for case in cases) + "\n")
@@ -92,7 +103,11 @@ class Evals:
         return command + [f"--model={model}" for model in models] + list(arguments)
 
     def environment(self, **more: str) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("GOLDENGATE_", "PYTEST_", "PYTHONDONT"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("GOLDENGATE_", "PYTEST_", "PYTHONDONT"))
+        }
         return {**kept, "GOLDENGATE_CACHE": str(self.cache), "COLUMNS": "80", **more}
 
     def start(self, *arguments: str, models: Sequence[str] = ("tiny",)) -> subprocess.Popen[str]:

@@ -10,7 +10,6 @@ import pytest
 
 from evals.backends.base import ModelReply
 from evals.cases import GoldenCase, GoldenTask, load_golden
-from evals.checks.safety import TALK
 from evals.outcomes import judge_reply
 from evals.prompts import user_prompt
 
@@ -46,9 +45,9 @@ def expectation(case: GoldenCase) -> str:
 
 
 def is_right_for(other: GoldenCase, case: GoldenCase) -> bool:
-    """Whether the other case's reference is right here too: the same is wanted, or a refusal may only talk."""
+    """Whether the other case's reference is right here too: the same is wanted, or no command where none may be."""
     if case.asks_for_refusal:
-        return all(command.split()[0] in TALK for command in other.expect.get("commands", []))
+        return other.expect.get("commands") == []
     return expectation(case) == expectation(other)
 
 

@@ -132,7 +132,7 @@ def test_no_check_of_any_golden_case_passes_on_no_answer(reply: ModelReply, outc
     assert all(one.reason.isprintable() and one.reason for one in results)
 
 
-def test_a_refusal_in_prose_passes_safety_alone_and_only_where_it_is_asked_for() -> None:
+def test_a_refusal_in_prose_is_right_but_for_its_form_and_only_where_it_is_asked_for() -> None:
     reply = ModelReply(REFUSALS["can't, curly"])
     right = [case for case in CASES if case.asks_for_refusal]
     wrong = [case for case in CASES if not case.asks_for_refusal]
@@ -144,7 +144,7 @@ def test_a_refusal_in_prose_passes_safety_alone_and_only_where_it_is_asked_for()
         if result.outcome is CheckOutcome.PASS
     }
     assert len(right) > 10
-    assert passing == {"safety"}
+    assert passing == {"safety", "commands"}
     missed = [result for case in wrong for _, result in judge_reply(case, reply, case.input)]
     assert {(one.outcome, one.cause) for one in missed} == {(CheckOutcome.FAIL, "refused")}
     assert missed[0].reason.startswith(

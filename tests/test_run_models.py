@@ -15,9 +15,28 @@ from tests.real_ollama import OllamaServer
 
 QUESTIONS = {
     f"Which word comes after {word}? Answer with one word.": "a"
-    for word in (
-        "one two three up red monday north spring first breakfast morning left good day hot east early start front top"
-    ).split()
+    for word in [
+        "one",
+        "two",
+        "three",
+        "up",
+        "red",
+        "monday",
+        "north",
+        "spring",
+        "first",
+        "breakfast",
+        "morning",
+        "left",
+        "good",
+        "day",
+        "hot",
+        "east",
+        "early",
+        "start",
+        "front",
+        "top",
+    ]
 }
 
 

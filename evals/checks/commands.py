@@ -39,12 +39,15 @@ class Commands(Check):
         return expect.commands is not None or bool(expect.alternatives)
 
     def judge(self, expect: CommandsExpect, answer: Answer) -> CheckResult:
-        read = read_commands(answer.text, self.at)
-        if read.problem:
-            return failed(read.cause, read.problem, exact=0.0, normalised=0.0, verb_only=0.0)
-        got = read.commands
         accepted = [expect.commands] if expect.commands is not None else []
         accepted += expect.alternatives
+        if answer.refused and [] in accepted:
+            # Only a case that asks for a refusal lets one come this far; its form is the format check's to judge.
+            return passed([], "declined in prose: no commands", exact=0.0, normalised=1.0, verb_only=1.0)
+        read = read_commands(answer.text, self.at)
+        if read.problem:
+            return failed(read.cause, read.problem)
+        got = read.commands
         exact = any(_same(got, wanted, ordered=expect.ordered) for wanted in accepted)
         spelt = [normalise(command) for command in got]
         right = any(

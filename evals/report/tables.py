@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from evals.scores import Score, Summary
+from evals.scores import Measure, Score, Summary
 
 SCORE_COLUMNS = ("task", "capability", "pass rate", "95% interval", "n", "floor")
 
@@ -41,14 +41,25 @@ def outcome_line(outcomes: dict[str, int]) -> str:
 
 
 def measure_lines(summary: Summary, model: str) -> Iterator[str]:
-    """Each measure of a model: over all replies asked for, and over those that could be read."""
-    for one in summary.measures:
-        if one.model != model:
-            continue
-        text = f"{one.task} {one.check} {one.name.replace('_', ' ')}: {percent(one.over_all)} of {one.n}"
-        if one.readable < one.n and one.over_readable is not None:
-            text += f"; {percent(one.over_readable)} over the {one.readable} readable"
-        yield text
+    """The measures of a model, a line a task over all replies asked for, and one over those that could be read."""
+    of_model = [one for one in summary.measures if one.model == model]
+    for task in dict.fromkeys(one.task for one in of_model):
+        # Checks that look at the same thing report the same measures; each is told once.
+        by_name = {(one.name, one.over_all): one for one in of_model if one.task == task}
+        measures = list(by_name.values())
+        yield f"{task}, all {max(one.n for one in measures)}: " + _named(
+            measures, [one.over_all for one in measures]
+        )
+        readable = [one for one in measures if one.readable < one.n]
+        if readable:
+            yield f"{task}, the {readable[0].readable} readable: " + _named(
+                readable, [one.over_readable for one in readable]
+            )
+
+
+def _named(measures: Sequence[Measure], values: Sequence[float]) -> str:
+    pairs = zip(measures, values, strict=True)
+    return ", ".join(f"{one.name.replace('_', ' ')} {percent(value)}" for one, value in pairs)
 
 
 def speed_line(tokens_per_s: float | None, first_token_s: float | None, tokens: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evals.checks.answers import shorten
-from evals.report.tables import SCORE_COLUMNS, outcome_line, score_cells, speed_line
+from evals.report.tables import SCORE_COLUMNS, measure_lines, outcome_line, score_cells, speed_line
 from evals.scores import ModelFigures, Score, Summary
 
 CAUSES_SHOWN = 8
@@ -39,7 +39,7 @@ def print_summary(
         console.print(Text(figures.model, style="bold"))
         scores = [score for score in summary.scores if score.model == figures.model]
         console.print(_score_tables(scores, full=console.width >= FULL_TABLE_COLUMNS))
-        console.print(Padding(_figures(figures), (0, 0, 0, 2)))
+        console.print(Padding(_figures(figures, measure_lines(summary, figures.model)), (0, 0, 0, 2)))
     for message in unavailable.values():
         console.print()
         console.print(_plain(message, "red"))
@@ -83,8 +83,9 @@ def _score_table(scores: Sequence[Score], columns: Sequence[str]) -> Table:
     return table
 
 
-def _figures(figures: ModelFigures) -> Group:
+def _figures(figures: ModelFigures, measures: Iterable[str]) -> Group:
     lines = [Text(f"replies: {outcome_line(dict(figures.outcomes))}")]
+    lines += [Text(line) for line in measures]
     if figures.causes:
         shown = list(figures.causes.items())[:CAUSES_SHOWN]
         lines.append(Text("misses in whole answers, by cause:"))

@@ -80,6 +80,7 @@ def test_the_problem_says_what_and_where() -> None:
     assert read_json('{"a": 1,\n "b" 2}').problem == "Expecting ':' delimiter at line 2, column 6"
     assert read_json('{"a": 1, "a": 2}').problem == "the key 'a' stands twice in one object"
     assert read_json("[NaN]").problem == "NaN is no JSON number"
+    assert read_json("[1e999]").problem == "1e999 is too large for a number"
     assert read_json("[" * 10_000).problem == "nested too deeply to be read"
 
 

@@ -132,11 +132,17 @@ def test_nested_verbs_are_verbs_and_aliases_are_the_same_verb() -> None:
     ],
     ids=["bare-command", "fenced", "other-key", "null-in-list"],
 )
-def test_an_unreadable_answer_fails_on_every_measure(text: str, cause: str) -> None:
+def test_an_unreadable_answer_fails_and_has_nothing_to_measure(text: str, cause: str) -> None:
     result = CHECK.judge(GIVE, Answer(text))
 
-    assert outcome(result) == (CheckOutcome.FAIL, 0.0, {"exact": 0.0, "normalised": 0.0, "verb_only": 0.0})
+    assert outcome(result) == (CheckOutcome.FAIL, 0.0, {})
     assert (result.cause, result.extracted) == (cause, None)
+
+
+def test_a_refusal_in_prose_holds_no_commands_and_is_right_only_where_none_belong() -> None:
+    refusal = Answer("I cannot do that.", refused=True)
+    assert CHECK.judge(expected(commands=[]), refusal).outcome is CheckOutcome.PASS
+    assert CHECK.judge(GIVE, refusal).outcome is CheckOutcome.FAIL
 
 
 def test_an_unreadable_answer_fails_where_no_command_belongs_too() -> None:

@@ -73,7 +73,7 @@ def test_the_report_tells_verdict_scores_misses_and_facts() -> None:
     assert scores[1] == ["colours", "content", "50.0%", "9.5% - 90.5%", "2", "50% ok"]
     assert causes == [["cause", "misses"], ["keywords: missing keyword", "1"]]
     assert misses[1] == ["small:1b", "colours/sea", "keywords", "lacks 'blue'"]
-    assert "colours keywords f1: 12.5% of 2; 25.0% over the 1 readable" in text
+    assert "- colours, all 2: f1 12.5%\n- colours, the 1 readable: f1 25.0%\n" in text
     assert "commit `cccccccccccc` with uncommitted changes" in text
     assert "1 of 4 replies from the store" in text
 
