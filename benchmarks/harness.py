@@ -143,6 +143,8 @@ def harness(url: str, golden: Path, scratch: Path, profile: Path | None = None) 
         "--golden",
         str(golden),
     ]
+    # hypothesis comes with the dev extra only; its plugin would import it for the summary.
+    command += ["-p", "no:hypothesispytest"]
     command += ["--reports", str(scratch / "reports"), "--concurrency", str(CONCURRENCY)]
     environment = {**os.environ, "GOLDENGATE_CACHE": str(cache)}
     # Without compiled files pytest rewrites every plugin's modules at each start: two seconds that no user sees.

@@ -13,18 +13,26 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 USAGE_ERROR = 4
 TYPER_USAGE_ERROR = 2
 
-GoldenFolder = Annotated[Path, typer.Option("--golden", help="folder of golden tasks")]
+GoldenFolder = Annotated[Path | None, typer.Option("--golden", help="folder of golden tasks")]
+
+
+def _golden() -> Path:
+    """The golden folder here, else the clone's."""
+    from evals.options import default_folder
+
+    here = Path("golden")
+    return here if here.is_dir() else default_folder("golden", Path())
 
 
 @app.command()
 def lint(
     tasks: Annotated[list[str] | None, typer.Argument(help="tasks to look at; all by default")] = None,
-    golden: GoldenFolder = Path("golden"),
+    golden: GoldenFolder = None,
 ) -> None:
     """Check every golden case and print every problem with file and line."""
     from evals.cases import read_golden
 
-    found, problems = read_golden(golden, tasks or ())
+    found, problems = read_golden(golden or _golden(), tasks or ())
     for problem in sorted(problems, key=lambda one: (str(one.file), one.line)):
         typer.echo(str(problem))
     cases = sum(len(task.cases) for task in found)
@@ -47,12 +55,12 @@ def schema(
 @app.command()
 def new(
     task: Annotated[str, typer.Argument(help="name of the task")],
-    golden: GoldenFolder = Path("golden"),
+    golden: GoldenFolder = None,
 ) -> None:
     """Write a small task to start from; it passes lint."""
     from evals.authoring import write_task
 
-    folder = write_task(golden, task)
+    folder = write_task(golden or _golden(), task)
     typer.echo(f"wrote {folder}; change its cases, then: python -m evals lint {task}")
 
 

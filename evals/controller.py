@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import sys
 import time
 from typing import Any
 
 import pytest
+from _pytest.junitxml import xml_key
 from rich.console import Console
 
 from evals.report.progress import Progress
@@ -48,14 +48,15 @@ class Controller:
         self._live = not quiet and bool(reporter.isatty())
         self._progress = None if quiet else Progress(_Terminal(config), live=self._live)
         if self._progress:
-            run.asking.replies.on_reply = self._progress.replied
+            replied = self._progress.replied
+            run.asking.replies.on_reply = lambda reply: replied(reply.completion_tokens or 0)
 
     def pytest_report_header(self) -> list[str]:
         run = self._run
         models = ", ".join(f"{model.label} ({model.digest[:12]})" for model in run.models)
-        cases = sum(len(task.cases) for task in run.tasks)
-        sampled = "a sample of " if run.settings.sample else ""
-        lines = [f"goldengate: {sampled}{cases} cases of {', '.join(task.name for task in run.tasks)}"]
+        cases, whole = (sum(len(task.cases) for task in tasks) for tasks in (run.tasks, run.whole))
+        count = f"a sample of {cases} of {whole}" if run.settings.sample else f"{cases}"
+        lines = [f"goldengate: {count} cases of {', '.join(task.name for task in run.tasks)}"]
         return [*lines, f"models: {models}", *run.unavailable.values()]
 
     @pytest.hookimpl(tryfirst=True)
@@ -84,18 +85,22 @@ class Controller:
         self._expect(ids)
 
     def _expect(self, nodeids: list[str]) -> None:
+        cases = self._run.expect(param_id(nodeid) for nodeid in nodeids)
         if self._progress:
-            items = self._run.items
-            known = [items[name] for nodeid in nodeids if (name := param_id(nodeid)) in items]
-            self._progress.total = len({(item.model.label, item.task.name, item.case.id) for item in known})
+            self._progress.total = cases
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         message = getattr(report, "goldengate", None)
         if message is None:
+            self._run.broken_off += report.failed
             return
         for record in self._run.receive(message):
-            if self._progress:
-                self._progress.judged(record.model, f"{record.task}/{record.case}")
+            if self._progress is None:
+                continue
+            # Under xdist replies arrive in the workers; here they are first seen with their results.
+            if hasattr(report, "node") and not record.stored:
+                self._progress.replied(record.tokens["completion"] or 0)
+            self._progress.judged(record.model, f"{record.task}/{record.case}")
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         # The live line takes the place of letters; a failure is still told at the end, at length.
@@ -103,24 +108,26 @@ class Controller:
             return "miss" if hasattr(report, "golden_miss") else report.outcome, "", ""
         return None
 
-    @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._progress:
             self._progress.clear()
-        if "hypothesis" not in sys.modules:
-            # Its plugin would import it for the summary: half a second, to say nothing about golden cases.
-            self._config.pluginmanager.unregister(name="hypothesispytest")
         ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         stopped = bool(session.shouldstop or session.shouldfail)
         self._run.finish(complete=ended and not stopped, wall_s=time.monotonic() - self._started)
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             self._error = "no golden case was selected: nothing was asked, and nothing is green"
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        elif ended and self._run.problems:
+        elif ended and self._run.verdict and self._run.verdict.problems:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        junit = self._config.stash.get(xml_key, None)
+        if junit is not None and self._run.verdict is not None:
+            # JUnit knows no verdict on the whole: misses are `skipped` there, and the suite's properties tell.
+            junit.add_global_property("goldengate_gate", self._run.verdict.state)
+            for problem in self._run.verdict.problems:
+                junit.add_global_property("goldengate_problem", problem)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._error or not self._run.records:
+        if self._error or self._run.verdict is None or not self._run.records:
             terminalreporter.write_line(f"ERROR: {self._error or 'no case was judged'}", red=True)
             return
         run = self._run
@@ -136,10 +143,9 @@ class Controller:
         print_summary(
             console,
             run.summary,
-            run.problems,
+            self._run.verdict,
             run.unavailable,
             folder=run.folder,
-            enforced=run.settings.gate,
             complete=run.complete,
             stored=run.stored,
             notes=run.notes,

@@ -1,8 +1,10 @@
-"""Whether a run may pass: floors reached, everything answered, no grader broken. Pure."""
+"""Whether a run may pass: everything asked was judged, nothing is missing, every floor is reached. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 from evals.report.tables import percent, share
 from evals.runs import CaseRecord
@@ -12,13 +14,70 @@ from evals.scores import Summary
 NO_MISS = 1.0
 
 
-def gate_problems(
-    records: Sequence[CaseRecord], summary: Summary, unavailable: Mapping[str, str], *, enforce_floors: bool
-) -> list[str]:
-    """Why the run does not pass, each a sentence; empty if it does.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was asked of what there is: cases and checks, over all models, and whether any task sets a floor."""
 
-    Without `enforce_floors` (`--no-gate`) only unanswered requests count.
+    cases: int
+    of_cases: int
+    checks: int
+    of_checks: int
+    floors: bool = True
+
+    @property
+    def partial(self) -> bool:
+        return self.checks < self.of_checks
+
+
+@dataclass(frozen=True, slots=True)
+class GateVerdict:
+    """`state`, one sentence for it, and the reasons if it is `fails` or `unanswered`.
+
+    holds: every floor of the whole selection of tasks is reached. partial: the same, but of a part of the cases or
+    checks only, which says nothing about the rest. measured: floors were not enforced. ungated: there are no floors.
     """
+
+    state: Literal["holds", "fails", "partial", "measured", "unanswered", "ungated"]
+    sentence: str
+    problems: tuple[str, ...] = field(default=())
+
+
+def judge_run(
+    records: Sequence[CaseRecord],
+    summary: Summary,
+    unavailable: Mapping[str, str],
+    selection: Selection,
+    *,
+    enforce_floors: bool,
+    broken_off: int = 0,
+) -> GateVerdict:
+    """The verdict on a run; without `enforce_floors` (`--no-gate`) only what was not answered counts against it.
+
+    `broken_off`: tests that ended without a result, because their worker crashed or their set-up broke.
+    """
+    problems = _missing(records, summary, unavailable)
+    if broken_off:
+        what = "test" if broken_off == 1 else "tests"
+        problems.append(f"{broken_off} {what} broke off without a result; pytest tells above what happened")
+    if enforce_floors:
+        problems += _broken(records) + _below(summary)
+    if problems:
+        state: Literal["fails", "unanswered"] = "fails" if enforce_floors else "unanswered"
+        sentence = "The gate does not hold." if enforce_floors else "Not everything was answered."
+        return GateVerdict(state, sentence, tuple(problems))
+    if not enforce_floors:
+        return GateVerdict("measured", "Measured only (--no-gate): floors are shown, not enforced.")
+    if not selection.floors:
+        return GateVerdict("ungated", "No task sets a floor: nothing was gated.")
+    if selection.partial:
+        part = f"{selection.cases} of {selection.of_cases} cases, {selection.checks} of {selection.of_checks} checks"
+        return GateVerdict(
+            "partial", f"No verdict, only a part was selected ({part}); the floors hold on it."
+        )
+    return GateVerdict("holds", "The gate holds.")
+
+
+def _missing(records: Sequence[CaseRecord], summary: Summary, unavailable: Mapping[str, str]) -> list[str]:
     problems = [f"{label} was not asked at all" for label in unavailable]
     for figures in summary.models:
         if figures.unanswered:
@@ -26,18 +85,31 @@ def gate_problems(
             problems.append(
                 f"{figures.model}: {figures.unanswered} of {figures.replies} {what} brought no reply"
             )
+        elif not figures.replies:
+            problems.append(f"{figures.model}: nothing was judged")
+    answered = [record for record in records if record.outcome != "infrastructure"]
+    lost = sum(check.outcome == "unscored" for record in answered for check in record.checks)
+    if lost:
+        problems.append(
+            f"{lost} {'check' if lost == 1 else 'checks'} of answered requests never came to a result"
+        )
     if not records:
         problems.append("nothing was asked")
-    if not enforce_floors:
-        return problems
-    problems += [
+    return problems
+
+
+def _below(summary: Summary) -> list[str]:
+    return [
         f"{score.model}: {score.task} {score.capability} {percent(score.rate)} "
         f"({score.passes} of {score.n}) is below the floor of {share(score.floor)}"
         for score in summary.scores
         if score.floor is not None and not score.holds
     ]
+
+
+def _broken(records: Sequence[CaseRecord]) -> list[str]:
     broken = sum(check.outcome == "error" for record in records for check in record.checks)
-    if broken:
-        what = "check" if broken == 1 else "checks"
-        problems.append(f"{broken} {what} broke instead of judging; their reasons are in results.jsonl")
-    return problems
+    if not broken:
+        return []
+    what = "check" if broken == 1 else "checks"
+    return [f"{broken} {what} broke instead of judging; their reasons are in results.jsonl"]

@@ -64,7 +64,7 @@ def ask_order(requests: Iterable[ChatRequest]) -> list[ChatRequest]:
 
 
 def in_flight(model: Model, settings: Settings) -> int:
-    """How many requests at once: the slots the backend tells, else what was asked for, else 4.
+    """How many requests at once: what was asked for, else the slots that the backend tells, else 4.
 
     The embedded backend never gets more than its slots: the rest would only wait in its queue.
     """
@@ -82,7 +82,7 @@ def open_model(model: Model, requests: Sequence[ChatRequest], settings: Settings
         from evals.backends.embedded import EmbeddedModel
 
         num_ctx = max((int(request.options["num_ctx"]) for request in requests), default=4096)
-        return EmbeddedModel(model, num_ctx, in_flight(model, settings))
+        return EmbeddedModel(model, num_ctx, in_flight(model, settings), settings.reply_timeout_s)
     from evals.backends.replay import ReplayModel
 
     return ReplayModel(model)
@@ -190,7 +190,7 @@ class _Asker:
                     fault=f"the backend broke: {type(error).__name__}: {error}", stop_reason="fault"
                 )
             note = ""
-            if self.store and not reply.fault:
+            if self.store and not reply.fault and model.spec.backend != "replay":
                 try:
                     await anyio.to_thread.run_sync(
                         self._keep, self.store, key, model, request, reply, limiter=self.writer

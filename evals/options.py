@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from evals.session import RunSettings
-
 PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What the user asked for, after command line, environment and pyproject.toml."""
+
+    models: tuple[str, ...]
+    golden: str
+    reports: str
+    tasks: tuple[str, ...]
+    host: str | None
+    concurrency: int | None
+    sample: int | None
+    reply_timeout_s: float
+    refresh: bool
+    store: bool
+    gate: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RunSettings:
+        return cls(**{**data, "models": tuple(data["models"]), "tasks": tuple(data["tasks"])})
+
 
 _DEFAULTS = {"reply_timeout": "300"}
 _TEXT_OPTIONS = {
@@ -113,10 +139,23 @@ def run_settings(config: pytest.Config) -> RunSettings:
     )
 
 
+def given_on_command_line(config: pytest.Config) -> str | None:
+    """The first of our options that stands on the command line, as it is written there."""
+    names = [*_TEXT_OPTIONS, *_LIST_OPTIONS, *_FLAGS]
+    return next((_flag(name) for name in names if config.getoption(f"gg_{name}", None)), None)
+
+
+def default_folder(name: str, root: Path) -> Path:
+    """`golden` or `reports` beside the package, as in a clone; else in `root`."""
+    clone = PACKAGE.parent
+    return (clone if (clone / "golden").is_dir() else root) / name
+
+
 def _folder(config: pytest.Config, name: str) -> Path:
-    """A folder as given, from where pytest was called; by default the one beside `evals/` or in the root."""
+    """A folder as given, from where pytest was called, or the default one."""
     given = _text(config, name)
-    if given:
-        return Path(config.invocation_params.dir, given).resolve()
-    beside = PACKAGE.parent / name
-    return beside if (PACKAGE.parent / "golden").is_dir() else config.rootpath / name
+    return (
+        Path(config.invocation_params.dir, given).resolve()
+        if given
+        else default_folder(name, config.rootpath)
+    )

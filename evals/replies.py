@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +22,7 @@ from evals.generate import Settings
 from evals.store import ResponseStore
 
 LOG_TAIL_LINES = 5
+ROOT = str(Path(__file__).parent.parent)
 CLOSE_LIMIT_S = 5.0
 
 
@@ -44,7 +46,8 @@ class Replies:
         self._refresh = refresh
         self.on_reply = on_reply
         self._ready: dict[str, ModelReply] = {}
-        self._asked: set[str] = set()
+        # What models still owe, in the order in which they were asked.
+        self._owed: dict[str, tuple[Model, dict[str, ChatRequest]]] = {}
         self._process: subprocess.Popen[str] | None = None
         self._log_file: IO[bytes] | None = None
         self.stored: set[str] = set()
@@ -63,42 +66,68 @@ class Replies:
         ]
 
     def order(self, model: Model, requests: Iterable[ChatRequest]) -> None:
-        """Ask for replies ahead of need; those in the store are there at once."""
+        """Ask for replies ahead of need; those in the store are there at once, except for a recorded run's."""
+        store = None if self._refresh or model.spec.backend == "replay" else self._store
         missing: dict[str, ChatRequest] = {}
         for request in requests:
             key = request.key(model.digest)
-            kept = None if self._refresh or not self._store else self._store.get(key)
+            if key in self._ready or self._is_owed(key):
+                continue
+            kept = store.get(key) if store else None
             if kept is not None:
                 self._ready[key] = kept
                 self.stored.add(key)
-            elif key not in self._asked:
+            else:
                 missing[key] = request
         if missing:
-            self._asked |= missing.keys()
+            _, owed = self._owed.setdefault(model.label, (model, {}))
+            owed |= missing
             self.start()
-            asked = [request.to_json() for request in missing.values()]
-            self._send({"do": "ask", "model": model.to_json(), "requests": asked})
+            self._ask(model, missing)
 
     def wait(self, key: str) -> ModelReply:
         """The reply to an ordered request, as soon as it is there; raises if it was not ordered."""
         while key not in self._ready:
-            if key not in self._asked:
+            if not self._is_owed(key):
                 raise GoldenGateError("a reply was awaited that nobody asked for")
             message = self._receive()
-            if "key" not in message:
-                reason = str(message.get("broken") or self._death_notice())
-                return ModelReply(fault=reason, stop_reason="fault")
-            reply = ModelReply.from_json(message["reply"])
-            self._ready[message["key"]] = reply
-            if message["note"] and message["note"] not in self.notes:
-                self.notes.append(message["note"])
-            self.on_reply(reply)
+            if "key" in message:
+                reply = ModelReply.from_json(message["reply"])
+                self._take(message["key"], reply)
+                if message["note"] and message["note"] not in self.notes:
+                    self.notes.append(message["note"])
+                self.on_reply(reply)
+            else:
+                self._begin_again(self._death_notice())
         return self._ready[key]
+
+    def _is_owed(self, key: str) -> bool:
+        return any(key in owed for _, owed in self._owed.values())
+
+    def _take(self, key: str, reply: ModelReply) -> None:
+        self._ready[key] = reply
+        for label, (_, owed) in list(self._owed.items()):
+            if owed.pop(key, None) is not None and not owed:
+                del self._owed[label]
+
+    def _begin_again(self, reason: str) -> None:
+        """The process died under one model: what that model still owed is a fault, the next ones get a new process."""
+        label = next(iter(self._owed))
+        for key in list(self._owed[label][1]):
+            self._take(key, ModelReply(fault=reason, stop_reason="fault"))
+        self.close()
+        if self._owed:
+            self.start()
+            for model, owed in self._owed.values():
+                self._ask(model, owed)
+
+    def _ask(self, model: Model, requests: Mapping[str, ChatRequest]) -> None:
+        asked = [request.to_json() for request in requests.values()]
+        self._send({"do": "ask", "model": model.to_json(), "requests": asked})
 
     def forget(self, key: str) -> None:
         """Give a reply's memory back once its last test is done; it can then be ordered anew."""
         self._ready.pop(key, None)
-        self._asked.discard(key)
 
     def close(self) -> None:
         """End the process that asks; what it was told of replies is in the store."""
@@ -125,7 +154,12 @@ class Replies:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._log_file = self._log.open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "evals.generate"],
+            # -P and the path: neither may a file of the user's folder pass for a module, nor need we be installed.
+            [sys.executable, "-P", "-m", "evals.generate"],
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")])),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log_file,

@@ -7,11 +7,13 @@ Records are joined by (model, task, case, repeat), never by pytest's node ids.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,6 +70,7 @@ class CaseRecord:
     stop_reason: str = "stop"
     retries: tuple[str, ...] = ()
     fault: str = ""
+    stored: bool = False
     tags: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -97,6 +100,7 @@ class RunInfo:
     host: Mapping[str, Any]
     asked: int
     stored: int
+    selected: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_record(check: CaseCheck, result: CheckResult) -> CheckRecord:
@@ -138,6 +142,7 @@ class RunWriter:
     """
 
     def __init__(self, reports: Path, label: str) -> None:
+        self._made_reports = not reports.exists()
         self.folder = _new_folder(reports, label)
         self._results = (self.folder / "results.jsonl").open("a", encoding="ascii")
         self._replies = (self.folder / "replies.jsonl").open("a", encoding="ascii")
@@ -162,6 +167,14 @@ class RunWriter:
         self._sync()
         self._results.close()
         self._replies.close()
+
+    def discard(self) -> None:
+        """Take the folder away again, and the reports folder if it was made for it."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._made_reports:
+            with contextlib.suppress(OSError):
+                self.folder.parent.rmdir()
 
     def finish(self, info: RunInfo, summary: Mapping[str, Any], report: str) -> None:
         """Write the summary and the report, and `run.json` last."""

@@ -143,12 +143,14 @@ def _figures(model: str, records: Sequence[CaseRecord]) -> ModelFigures:
             causes.update({
                 f"{check.name}: {check.cause}" for check in missed if check.cause != record.outcome
             })
+    # A stored reply's speed is that of another day, maybe of another machine.
+    fresh = [record for record in records if not record.stored]
     speeds = [
         tokens / seconds
-        for record in records
+        for record in fresh
         if (tokens := record.tokens.get("completion")) and (seconds := record.timings.get("decode_s"))
     ]
-    firsts = [first for record in records if (first := record.timings.get("first_token_s")) is not None]
+    firsts = [first for record in fresh if (first := record.timings.get("first_token_s")) is not None]
     return ModelFigures(
         model=model,
         replies=len(records),

@@ -7,8 +7,8 @@ whoever executes tests (it, or an xdist worker) asks models through `Replies`.
 from __future__ import annotations
 
 import json
-import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,10 +17,11 @@ from typing import Any
 from evals.backends.base import ChatRequest, Model, ModelReply, parse_specs
 from evals.cache import cache_folder
 from evals.cases import CaseCheck, GoldenCase, GoldenTask, load_golden
-from evals.checks.base import CheckResult
-from evals.errors import GoldenGateError, ModelUnavailable, SettingsError
-from evals.gate import gate_problems
+from evals.checks.base import CheckOutcome, CheckResult
+from evals.errors import ModelUnavailable, SettingsError
+from evals.gate import GateVerdict, Selection, judge_run
 from evals.generate import Settings as AskSettings
+from evals.options import RunSettings
 from evals.outcomes import classify
 from evals.prompts import chat_messages
 from evals.replies import Replies
@@ -44,30 +45,6 @@ CaseKey = tuple[str, str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class RunSettings:
-    """What the user asked for, after command line, environment and pyproject.toml."""
-
-    models: tuple[str, ...]
-    golden: str
-    reports: str
-    tasks: tuple[str, ...]
-    host: str | None
-    concurrency: int | None
-    sample: int | None
-    reply_timeout_s: float
-    refresh: bool
-    store: bool
-    gate: bool
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> RunSettings:
-        return cls(**{**data, "models": tuple(data["models"]), "tasks": tuple(data["tasks"])})
-
-
-@dataclass(frozen=True, slots=True)
 class Item:
     """What one test item judges. Its id is unique in a run."""
 
@@ -78,12 +55,13 @@ class Item:
 
     @property
     def id(self) -> str:
-        return f"{self.model.label}-{self.case.task}/{self.case.id}-{self.check.label}"
+        # pytest escapes what is not ASCII, and backslashes; here it is done once, the same for everybody.
+        label = self.model.label.replace("\\", "/").encode("ascii", "xmlcharrefreplace").decode("ascii")
+        return f"{label}-{self.case.task}/{self.case.id}-{self.check.label}"
 
 
-def chosen_tasks(settings: RunSettings) -> tuple[GoldenTask, ...]:
-    """The tasks to run, sampled if that was asked for; raises `GoldenGateError`."""
-    tasks = load_golden(Path(settings.golden), settings.tasks)
+def sampled(settings: RunSettings, tasks: tuple[GoldenTask, ...]) -> tuple[GoldenTask, ...]:
+    """The tasks with the cases to run: all, or the sample that was asked for."""
     return tasks if settings.sample is None else sample_cases(tasks, settings.sample)
 
 
@@ -115,7 +93,9 @@ class Asking:
         self.replies = Replies(ask, log, refresh=settings.refresh)
         self._selected: dict[str, dict[str, tuple[Item, int]]] = {}
         self._requests: dict[tuple[str, str], tuple[str, ChatRequest]] = {}
-        self._told: dict[tuple[str, str], int] = {}
+        self._told: Counter[tuple[str, str]] = Counter()
+        # Two cases, or two names of one model, may share a key: its reply is kept until the last of them is done.
+        self._users: Counter[str] = Counter()
 
     def select(self, items: Iterable[Item]) -> None:
         """The items that will run; called once, after collection."""
@@ -135,9 +115,12 @@ class Asking:
         After the last one the reply's memory is given back.
         """
         name = (item.model.label, _case_name(item))
-        self._told[name] = self._told.get(name, 0) + 1
+        self._told[name] += 1
         if self._told[name] == self.checks_selected(item):
-            self.replies.forget(self._requests[name][0])
+            key = self._requests[name][0]
+            self._users[key] -= 1
+            if not self._users[key]:
+                self.replies.forget(key)
         return self._told[name] == 1
 
     def order_model(self, label: str) -> None:
@@ -147,7 +130,9 @@ class Asking:
         for name, (item, _) in self._selected.get(label, {}).items():
             model = item.model
             request = chat_request(model, item.task, item.case)
-            self._requests[label, name] = (request.key(model.digest), request)
+            key = request.key(model.digest)
+            self._requests[label, name] = (key, request)
+            self._users[key] += 1
             requests.append(request)
         if model is not None:
             self.replies.order(model, requests)
@@ -195,12 +180,16 @@ class GoldenRun:
         self.settings = settings
         self.root = root
         self.tasks: tuple[GoldenTask, ...] = ()
+        self.whole: tuple[GoldenTask, ...] = ()
         self.models: tuple[Model, ...] = ()
         self.unavailable: dict[str, str] = {}
         self.items: dict[str, Item] = {}
         self.records: list[CaseRecord] = []
         self.summary = Summary((), (), ())
-        self.problems: list[str] = []
+        self.selection = Selection(0, 0, 0, 0)
+        self.verdict: GateVerdict | None = None
+        self.broken_off = 0
+        self._expected: dict[CaseKey, list[Item]] = {}
         self.complete = False
         self.stored = 0
         self.notes: list[str] = []
@@ -222,7 +211,8 @@ class GoldenRun:
         """
         try:
             self.asking.replies.start()
-            self.tasks = chosen_tasks(self.settings)
+            self.whole = load_golden(Path(self.settings.golden), self.settings.tasks)
+            self.tasks = sampled(self.settings, self.whole)
             self._git = git_state(self.root)
             found = self.asking.replies.resolve(self.specs)
             for spec, model in zip(self.specs, found, strict=True):
@@ -231,16 +221,33 @@ class GoldenRun:
             self.models = tuple(model for model in found if isinstance(model, Model))
             if not self.models:
                 raise SettingsError("no model can be asked:\n" + "\n".join(self.unavailable.values()))
-        except GoldenGateError:
+        except BaseException:
             self.abandon()
             raise
         self.items = {item.id: item for item in all_items(self.models, self.tasks)}
 
+    def expect(self, ids: Iterable[str]) -> int:
+        """The ids of the items that will run; whatever of them brings no result will count as missing.
+
+        Returns the number of cases. With several xdist workers each tells the same ids.
+        """
+        self._expected = {}
+        for item in (self.items[name] for name in ids if name in self.items):
+            self._expected.setdefault((item.model.label, item.task.name, item.case.id, 0), []).append(item)
+        whole = all_items(self.models, self.whole)
+        self.selection = Selection(
+            cases=len(self._expected),
+            of_cases=len(self.models) * sum(len(task.cases) for task in self.whole),
+            checks=sum(len(items) for items in self._expected.values()),
+            of_checks=len(whole),
+            floors=any(task.gate.floors for task in self.tasks),
+        )
+        return len(self._expected)
+
     def abandon(self) -> None:
         """End without a run: nothing was asked, so nothing is kept."""
         self.asking.replies.close()
-        self.writer.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.writer.discard()
 
     def receive(self, text: str) -> Iterator[CaseRecord]:
         """Take in one check's result, wherever it was judged; yields the case's record once all are in."""
@@ -256,6 +263,8 @@ class GoldenRun:
     def finish(self, *, complete: bool, wall_s: float) -> None:
         """Write down what is left, sum up, and complete the record if the run was complete."""
         self.asking.replies.close()
+        if complete:
+            self._fill_in()
         for key in list(self._open):
             self._write(key)
         self.complete = complete and bool(self.records)
@@ -264,8 +273,13 @@ class GoldenRun:
             for task in self.tasks
         }
         self.summary = summarise(self.records, floors, [model.label for model in self.models])
-        self.problems = gate_problems(
-            self.records, self.summary, self.unavailable, enforce_floors=self.settings.gate
+        self.verdict = judge_run(
+            self.records,
+            self.summary,
+            self.unavailable,
+            self.selection,
+            enforce_floors=self.settings.gate,
+            broken_off=self.broken_off,
         )
         if not self.records:
             self.abandon()
@@ -286,10 +300,23 @@ class GoldenRun:
             host=host(),
             asked=len(self.records),
             stored=self.stored,
+            selected=asdict(self.selection),
         )
-        report = markdown_report(info, self.summary, self.problems, self.records, enforced=self.settings.gate)
-        verdict = {"gate": self.settings.gate, "problems": self.problems}
-        self.writer.finish(info, {**self.summary.to_json(), **verdict}, report)
+        report = markdown_report(info, self.summary, self.verdict, self.records)
+        self.writer.finish(info, {**self.summary.to_json(), "gate": asdict(self.verdict)}, report)
+
+    def _fill_in(self) -> None:
+        """Checks that were to be judged and never were (a worker died, a fixture broke) count as missing."""
+        written = {(record.model, record.task, record.case, record.repeat) for record in self.records}
+        reason = "no result came: its worker, or its test's set-up, ended before"
+        lost = CheckResult(CheckOutcome.UNSCORED, 0.0, None, reason, "infrastructure")
+        for key, items in self._expected.items():
+            if key in written:
+                continue
+            case = self._open.setdefault(key, _OpenCase())
+            case.tags = items[0].case.tags
+            names = {check.name for check in case.checks}
+            case.checks += [check_record(item.check, lost) for item in items if item.check.label not in names]
 
     def _write(self, key: CaseKey) -> CaseRecord:
         case = self._open.pop(key)
@@ -309,6 +336,7 @@ class GoldenRun:
             stop_reason=reply.stop_reason,
             retries=reply.retries,
             fault=reply.fault,
+            stored=case.stored,
             tags=case.tags,
         )
         self.records.append(record)
@@ -321,8 +349,9 @@ class _OpenCase:
 
     def __init__(self) -> None:
         self.checks: list[CheckRecord] = []
-        self.reply = ModelReply(fault="the reply was lost on the way", stop_reason="fault")
+        self.reply = ModelReply(fault="no result came of this case", stop_reason="fault")
         self.response = ""
+        self.stored = False
         self.tags: tuple[str, ...] = ()
 
     def take(self, message: Mapping[str, Any]) -> None:
@@ -330,4 +359,5 @@ class _OpenCase:
         self.response = message["response"]
         if "reply" in message:
             self.reply = ModelReply.from_json(message["reply"])
+            self.stored = bool(message["stored"])
             self.tags = tuple(message["tags"])

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
-from evals.plugin import Judged
+from evals.items import Judged
 
 
-@pytest.mark.golden
 def test_golden(judged: Judged) -> None:
     """The reply passes the check; where the capability's floor allows misses, a miss is data."""
     judged.settle()

@@ -97,10 +97,13 @@ class Evals:
         self.host = host
         self._running: list[subprocess.Popen[str]] = []
 
+    def options(self, models: Sequence[str]) -> list[str]:
+        options = ["--golden", str(self.golden), "--reports", str(self.reports), "--ollama-host", self.host]
+        return options + [f"--model={model}" for model in models]
+
     def command(self, *arguments: str, models: Sequence[str] = ("tiny",)) -> list[str]:
-        command = [sys.executable, "-m", "pytest", "--pyargs", "evals", "--golden", str(self.golden)]
-        command += ["--reports", str(self.reports), "--ollama-host", self.host, "-p", "no:cacheprovider"]
-        return command + [f"--model={model}" for model in models] + list(arguments)
+        command = [sys.executable, "-m", "pytest", "--pyargs", "evals", "-p", "no:cacheprovider"]
+        return [*command, *self.options(models), *arguments]
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {
@@ -141,6 +144,19 @@ class Evals:
             capture_output=True,
             text=True,
             errors="replace",
+            timeout=120,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout + done.stderr, self.reports)
+
+    def pytest(self, folder: Path, *arguments: str) -> Done:
+        """Plain `pytest` in another folder."""
+        done = subprocess.run(
+            [Path(sys.executable).with_name("pytest"), "-p", "no:cacheprovider", *arguments],
+            env=self.environment(),
+            cwd=folder,
+            capture_output=True,
+            text=True,
             timeout=120,
             check=False,
         )

@@ -55,5 +55,6 @@ def run_info(*models: str, **fields: Any) -> RunInfo:
         "host": {"cores": 2},
         "asked": 4,
         "stored": 1,
+        "selected": {},
     }
     return RunInfo(**{**defaults, **fields})

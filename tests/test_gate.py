@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from evals.gate import gate_problems
+from evals.gate import GateVerdict, Selection, judge_run
 from evals.runs import CaseRecord
 from evals.scores import summarise
 from tests.records import check, record
+
+WHOLE = Selection(cases=10, of_cases=10, checks=10, of_checks=10)
 
 
 def problems(
@@ -17,8 +19,19 @@ def problems(
     enforce: bool = True,
     unavailable: dict[str, str] | None = None,
 ) -> list[str]:
+    return list(verdict(records, floor, enforce=enforce, unavailable=unavailable).problems)
+
+
+def verdict(
+    records: list[CaseRecord],
+    floor: float = 0.9,
+    *,
+    enforce: bool = True,
+    unavailable: dict[str, str] | None = None,
+    selection: Selection = WHOLE,
+) -> GateVerdict:
     summary = summarise(records, {"colours": {"content": floor}})
-    return gate_problems(records, summary, unavailable or {}, enforce_floors=enforce)
+    return judge_run(records, summary, unavailable or {}, selection, enforce_floors=enforce)
 
 
 def cases(passes: int, n: int, missed: str = "fail") -> list[CaseRecord]:
@@ -104,3 +117,38 @@ def test_every_reason_is_told() -> None:
         "small:1b: 1 of 3 requests brought no reply",
         "small:1b: colours content 0.0% (0 of 3) is below the floor of 90%",
     ]
+
+
+def test_the_states_are_told_apart() -> None:
+    right, wrong = cases(10, 10), cases(0, 10)
+    part = Selection(cases=10, of_cases=10, checks=10, of_checks=20)
+    assert verdict(right).state == "holds"
+    assert verdict(wrong).state == "fails"
+    assert verdict(right, enforce=False).state == "measured"
+    assert verdict([*right, LOST], enforce=False).state == "unanswered"
+    assert verdict(right, selection=Selection(10, 10, 10, 10, floors=False)).state == "ungated"
+    assert verdict(right, selection=part).state == "partial"
+    assert verdict(wrong, selection=part).state == "fails"
+
+
+def test_a_part_of_the_checks_gets_no_verdict_and_says_how_large_it_is() -> None:
+    part = Selection(cases=4, of_cases=9, checks=8, of_checks=36)
+    assert "4 of 9 cases, 8 of 36 checks" in verdict(cases(4, 4), selection=part).sentence
+
+
+def test_a_check_that_never_came_to_a_result_never_passes() -> None:
+    half = record(check(), check("unscored", name="regex", capability="format"))
+    assert problems([*cases(9, 9), half]) == ["1 check of answered requests never came to a result"]
+
+
+def test_a_model_of_which_nothing_was_judged_never_passes() -> None:
+    summary = summarise(cases(10, 10), {}, ["small:1b", "silent:1b"])
+    found = judge_run(cases(10, 10), summary, {}, WHOLE, enforce_floors=False)
+    assert found.problems == ("silent:1b: nothing was judged",)
+
+
+def test_a_test_that_broke_off_never_passes_although_all_else_is_well() -> None:
+    summary = summarise(cases(10, 10), {})
+    found = judge_run(cases(10, 10), summary, {}, WHOLE, enforce_floors=True, broken_off=1)
+    assert found.state == "fails"
+    assert found.problems == ("1 test broke off without a result; pytest tells above what happened",)

@@ -141,7 +141,7 @@ def test_with_no_model_at_all_nothing_is_written_and_the_status_is_4(evals: Eval
     done = evals.run(models=["nope"])
     assert done.status == 4
     assert "ollama pull nope" in done.out
-    assert not any(evals.reports.iterdir())
+    assert not evals.reports.exists()
 
 
 def test_a_server_that_does_not_run_is_a_sentence(evals: Evals) -> None:
@@ -309,9 +309,111 @@ def test_a_replay_does_not_answer_what_was_asked_otherwise(evals: Evals) -> None
 def test_a_sample_is_the_same_for_everybody_and_said(evals: Evals, fault_server: FaultServer) -> None:
     write_task(evals.golden, questions={f"question {number}?": "right" for number in range(20)})
     done = evals.run("--sample", "4")
-    assert "a sample of 4 cases" in done.out
+    assert "a sample of 4 of 20 cases" in done.out
     first = sorted(fault_server.questions)
     assert len(first) == 4
     fault_server.asked.clear()
     evals.run("--sample", "4", "--refresh")
     assert sorted(fault_server.questions) == first
+
+
+def test_two_cases_that_ask_the_same_share_one_request_and_both_are_judged(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    cases = evals.golden / "small" / "cases.yaml"
+    entry = {"input": "the same?", "reference": "it is right", "expect": {"keywords": ["right"]}}
+    cases.write_text(
+        "".join(f"- {json.dumps({'id': name, **entry})}\n" for name in ("first", "second", "third"))
+    )
+    for arguments in (["--no-store"], [], []):
+        done = evals.run(*arguments)
+        assert done.status == 0, done.out
+        assert [line["case"] for line in done.results] == ["first", "second", "third"]
+    assert len(fault_server.chats) == 2
+
+
+def test_two_names_of_one_model_are_both_judged(evals: Evals) -> None:
+    done = evals.run(models=["tiny", "tiny:latest"])
+    assert done.status == 0, done.out
+    assert len(done.results) == 6
+    assert "12 passed" in done.out
+
+
+@pytest.mark.parametrize("arguments", [["-m", "format"], ["-k", "q0"], ["--sample", "2"]], ids=" ".join)
+def test_a_part_of_the_suite_gets_no_verdict(evals: Evals, arguments: list[str]) -> None:
+    done = evals.run(*arguments)
+    assert done.status == 0, done.out
+    assert "No verdict, only a part was selected" in done.out
+    assert "The gate holds" not in done.out
+    assert done.summary["gate"]["state"] == "partial"
+    assert done.info["selected"]["checks"] < done.info["selected"]["of_checks"] == 6
+
+
+def test_a_task_without_floors_is_not_said_to_hold_them(evals: Evals) -> None:
+    task = evals.golden / "small" / "task.yaml"
+    task.write_text(task.read_text().partition("gate:")[0])
+    done = evals.run()
+    assert "No task sets a floor: nothing was gated." in done.out
+    assert done.summary["gate"]["state"] == "ungated"
+
+
+def test_a_replay_answers_from_its_record_alone_and_leaves_the_store_as_it_is(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    recorded = evals.run()
+    lines = (recorded.folder / "replies.jsonl").read_text()
+    (recorded.folder / "replies.jsonl").write_text(lines.replace("All right.", "All wrong."))
+    replayed = evals.run("--no-gate", models=[f"replay:{recorded.folder}"])
+    assert "All wrong." in (replayed.folder / "replies.jsonl").read_text()
+    real = evals.run()
+    assert len(fault_server.chats) == 3
+    assert "All wrong." not in (real.folder / "replies.jsonl").read_text()
+    assert "6 passed" in real.out
+
+
+def test_junit_holds_the_verdict_on_the_whole(evals: Evals, tmp_path: Path) -> None:
+    write_task(evals.golden, questions={"a?": "blue", "b?": "blue"}, content_floor=0.5)
+    path = tmp_path / "junit.xml"
+    assert evals.run(f"--junitxml={path}").status == 1
+    suite = ET.parse(path).getroot().findall(".//testsuite/properties/property")
+    told = {one.get("name"): one.get("value") for one in suite}
+    assert told["goldengate_gate"] == "fails"
+    assert "below the floor" in str(told["goldengate_problem"])
+
+
+def test_a_speed_is_told_of_fresh_replies_only(evals: Evals) -> None:
+    assert "tok/s" in evals.run().out.split("speed:")[1].splitlines()[0]
+    assert "tok/s" not in evals.run().out.split("speed:")[1].splitlines()[0]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """Another project, with a test, a marker, a folder and a module that happen to have our names."""
+    folder = tmp_path / "elsewhere"
+    (folder / "evals").mkdir(parents=True)
+    (folder / "queue.py").write_text("raise SystemExit('a module of this folder was run')\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = golden: files compared\n")
+    (folder / "test_own.py").write_text("import pytest\n\n@pytest.mark.golden\ndef test_own():\n    pass\n")
+    return folder
+
+
+def test_another_projects_tests_run_as_ever(evals: Evals, elsewhere: Path, fault_server: FaultServer) -> None:
+    done = evals.pytest(elsewhere)
+    assert done.status == 0, done.out
+    assert "1 passed" in done.out
+    assert "goldengate:" not in done.out
+    assert not (elsewhere / "reports").exists()
+    assert fault_server.asked == []
+
+
+def test_a_model_without_a_path_means_the_golden_cases_from_any_folder(evals: Evals, elsewhere: Path) -> None:
+    (elsewhere / "test_own.py").unlink()
+    done = evals.pytest(elsewhere, *evals.options(["tiny"]))
+    assert done.status == 0, done.out
+    assert "The gate holds." in done.out
+
+
+def test_an_option_of_ours_beside_other_tests_is_a_mistake(evals: Evals, elsewhere: Path) -> None:
+    done = evals.pytest(elsewhere, "test_own.py", "--model", "tiny")
+    assert done.status == 4
+    assert "--model is for golden cases" in done.out

@@ -96,6 +96,23 @@ def test_the_process_that_asks_may_die_and_the_run_ends_by_itself(evals: Evals) 
     assert "Traceback" not in out
 
 
+def test_when_the_process_that_asks_dies_under_one_model_the_next_is_still_asked(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    running = evals.start("--concurrency", "1", "--no-gate", models=["tiny", "thinker:4b"])
+    wait_for_stored(evals, 2)
+    (asking,) = (child for child in children_of(running) if "evals.generate" in " ".join(child.cmdline()))
+    asking.kill()
+    running.communicate(timeout=60)
+    (folder,) = evals.reports.iterdir()
+    results = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    outcomes = {
+        name: [one["outcome"] for one in results if one["model"] == name] for name in ("tiny", "thinker:4b")
+    }
+    assert "infrastructure" in outcomes["tiny"]
+    assert outcomes["thinker:4b"] == ["answered"] * len(QUESTIONS)
+
+
 def test_under_xdist_each_model_has_one_worker_and_the_record_is_the_same(
     evals: Evals, fault_server: FaultServer
 ) -> None:
@@ -145,11 +162,10 @@ def test_a_killed_xdist_worker_fails_the_run_and_the_rest_is_judged(evals: Evals
     assert running.returncode == 1, out
     assert "crashed" in out
     (folder,) = evals.reports.iterdir()
-    cases = {
-        (one["model"], one["case"])
-        for one in map(json.loads, (folder / "results.jsonl").read_text().splitlines())
-    }
-    assert len(cases) >= 2 * len(QUESTIONS) - 1
+    results = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    assert len({(one["model"], one["case"]) for one in results}) == 2 * len(QUESTIONS)
+    assert "broke off without a result" in out
+    assert "The gate holds" not in out
 
 
 def test_two_runs_at_once_share_a_store_and_keep_records_apart(evals: Evals) -> None:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
 
 from evals.backends.base import ChatRequest, Model, ModelReply, ModelSpec
@@ -46,12 +47,17 @@ def resolve(spec: ModelSpec) -> Model | ModelUnavailable:
 
 
 class EmbeddedModel:
-    """One loaded GGUF file. Loaded at the first request, freed by `aclose`."""
+    """One loaded GGUF file. Loaded at the first request, freed by `aclose`.
 
-    def __init__(self, model: Model, num_ctx: int, slots: int) -> None:
+    A reply that takes more than `timeout_s` seconds is given up; llama.cpp cannot be told, so its slot stays
+    taken until it is done.
+    """
+
+    def __init__(self, model: Model, num_ctx: int, slots: int, timeout_s: float) -> None:
         self._files = [str(file) for file in model.details["files"]]
         self._num_ctx = num_ctx
         self._slots = slots
+        self._timeout_s = timeout_s
         self._server: Any = None
         self._loading = threading.Lock()
 
@@ -59,7 +65,13 @@ class EmbeddedModel:
         self._server = None
 
     async def chat(self, request: ChatRequest) -> ModelReply:
-        return await anyio.to_thread.run_sync(self._chat, request)
+        try:
+            with anyio.fail_after(self._timeout_s):
+                return await anyio.to_thread.run_sync(self._chat, request, abandon_on_cancel=True)
+        except TimeoutError as error:
+            raise BackendFault(
+                f"no whole reply within {self._timeout_s:g} s (--reply-timeout); the request was given up"
+            ) from error
 
     def _load(self) -> tuple[Any, float]:
         with self._loading:

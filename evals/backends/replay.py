@@ -12,7 +12,10 @@ from evals.runs import read_replies, read_run
 
 
 def resolve(spec: ModelSpec) -> Model | ModelUnavailable:
-    """The recorded model: its digest, so that stored replies of the real one are met."""
+    """The recorded model, by its digest, under which its requests were recorded.
+
+    Its replies are the record's alone: a replay neither reads the store nor writes to it.
+    """
     folder, _, wanted = spec.name.partition("#")
     try:
         run = read_run(Path(folder))

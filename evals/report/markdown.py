@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from evals.checks.answers import shorten
+from evals.gate import GateVerdict
 from evals.report.tables import SCORE_COLUMNS, measure_lines, outcome_line, score_cells, speed_line
 from evals.runs import CaseRecord, RunInfo
 from evals.scores import Summary
@@ -20,18 +21,12 @@ _ESCAPES = str.maketrans({
 
 
 def markdown_report(
-    info: RunInfo, summary: Summary, problems: Sequence[str], records: Sequence[CaseRecord], *, enforced: bool
+    info: RunInfo, summary: Summary, verdict: GateVerdict, records: Sequence[CaseRecord]
 ) -> str:
     """The whole report as GitHub-flavoured Markdown."""
-    lines = ["# Golden Gate run", ""]
-    if problems:
-        lines += ["**The gate does not hold.**" if enforced else "**Not everything was answered.**", ""]
-        lines += [f"- {escaped(problem)}" for problem in problems]
-    else:
-        lines.append(
-            "**The gate holds.**" if enforced else "**Measured only; floors are shown, not enforced.**"
-        )
-    lines.append("")
+    lines = ["# Golden Gate run", "", f"**{verdict.sentence}**", ""]
+    if verdict.problems:
+        lines += [*(f"- {escaped(problem)}" for problem in verdict.problems), ""]
     for figures in summary.models:
         model = next(one for one in info.models if one.label == figures.model)
         lines += [f"## {escaped(figures.model)}", "", f"digest `{model.digest[:12]}`", ""]

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from rich.cells import cell_len
 
-from evals.backends.base import ModelReply
 from evals.checks.answers import shorten
 
 REDRAW_EVERY_S = 0.1
@@ -42,9 +41,9 @@ class Progress:
         self.total = 0
         self.done = 0
 
-    def replied(self, reply: ModelReply) -> None:
-        """A model has answered; its test may come later."""
-        self._fresh.append((time.monotonic(), reply.completion_tokens or 0))
+    def replied(self, tokens: int) -> None:
+        """A model has answered, in so many tokens; its test may come later."""
+        self._fresh.append((time.monotonic(), tokens))
         self._draw()
 
     def judged(self, model: str, case: str) -> None:

@@ -63,7 +63,7 @@ def _named(measures: Sequence[Measure], values: Sequence[float]) -> str:
 
 
 def speed_line(tokens_per_s: float | None, first_token_s: float | None, tokens: int) -> str:
-    """Tokens and median speed in words; fits 78 columns."""
+    """Tokens and median speed in words; fits 78 columns. Replies from the store have no speed of their own."""
     parts = [f"{tokens:,} tokens"]
     if tokens_per_s is not None:
         parts.append(f"{tokens_per_s:.1f} tok/s")

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evals.checks.answers import shorten
+from evals.gate import GateVerdict
 from evals.report.tables import SCORE_COLUMNS, measure_lines, outcome_line, score_cells, speed_line
 from evals.scores import ModelFigures, Score, Summary
 
@@ -24,11 +25,10 @@ NARROW_COLUMNS = ("capability", "pass rate", "floor")
 def print_summary(
     console: Console,
     summary: Summary,
-    problems: Sequence[str],
+    verdict: GateVerdict,
     unavailable: Mapping[str, str],
     *,
     folder: Path,
-    enforced: bool,
     complete: bool,
     stored: int,
     notes: Sequence[str] = (),
@@ -46,7 +46,7 @@ def print_summary(
     console.print()
     for note in notes:
         console.print(_plain(f"note: {note}", "yellow"))
-    _print_verdict(console, problems, enforced=enforced, complete=complete)
+    _print_verdict(console, verdict, complete=complete)
     if stored:
         console.print(f"{stored} replies came from the store; --refresh asks the models again.")
     console.print(Text(f"run: {folder}" if complete else f"unfinished run: {folder}"), soft_wrap=True)
@@ -106,17 +106,12 @@ def _figures(figures: ModelFigures, measures: Iterable[str]) -> Group:
     return Group(*lines)
 
 
-def _print_verdict(console: Console, problems: Sequence[str], *, enforced: bool, complete: bool) -> None:
+def _print_verdict(console: Console, verdict: GateVerdict, *, complete: bool) -> None:
     if not complete:
         console.print(Text("Interrupted: the figures are of what was judged so far.", style="yellow"))
         console.print("The replies are in the store; the same command asks only for the rest.")
-    elif problems:
-        console.print(
-            Text("The gate does not hold:" if enforced else "Not everything was answered:", style="bold red")
-        )
-        for problem in problems:
-            console.print(Padding(_plain(problem), (0, 0, 0, 2)))
-    elif enforced:
-        console.print(Text("The gate holds.", style="bold green"))
-    else:
-        console.print("Measured only (--no-gate): floors are shown, not enforced.")
+        return
+    style = {"holds": "bold green", "fails": "bold red", "unanswered": "bold red"}.get(verdict.state, "")
+    console.print(Text(verdict.sentence, style=style))
+    for problem in verdict.problems:
+        console.print(Padding(_plain(problem), (0, 0, 0, 2)))

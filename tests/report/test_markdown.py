@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from evals.checks.answers import shorten
+from evals.gate import GateVerdict
 from evals.report.markdown import MISSES_SHOWN, escaped, markdown_report
 from evals.runs import CaseRecord
 from evals.scores import summarise
@@ -36,13 +37,10 @@ HOSTILE = {
 
 
 def report(records: Sequence[CaseRecord], problems: Sequence[str] = (), **fields: Any) -> str:
-    enforced = fields.pop("enforced", True)
+    said = "The gate does not hold." if problems else "The gate holds."
+    verdict = GateVerdict("fails" if problems else "holds", said, tuple(problems))
     return markdown_report(
-        run_info(**fields),
-        summarise(records, {"colours": {"content": 0.5}}),
-        problems,
-        records,
-        enforced=enforced,
+        run_info(**fields), summarise(records, {"colours": {"content": 0.5}}), verdict, records
     )
 
 
@@ -79,16 +77,12 @@ def test_the_report_tells_verdict_scores_misses_and_facts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("problems", "enforced", "says"),
-    [
-        ([], True, "**The gate holds.**"),
-        ([], False, "**Measured only; floors are shown, not enforced.**"),
-        (["lost"], False, "**Not everything was answered.**"),
-    ],
-    ids=["holds", "measured", "unanswered"],
+    ("problems", "says"),
+    [([], "**The gate holds.**"), (["lost"], "**The gate does not hold.**")],
+    ids=["holds", "fails"],
 )
-def test_the_verdict_stands_first(problems: list[str], enforced: bool, says: str) -> None:
-    assert report([record()], problems, enforced=enforced).splitlines()[2] == says
+def test_the_verdict_stands_first(problems: list[str], says: str) -> None:
+    assert report([record()], problems).splitlines()[2] == says
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=[name.replace(" ", "-") for name in HOSTILE])

@@ -8,7 +8,6 @@ import time
 import pytest
 from rich.cells import cell_len
 
-from evals.backends.base import ModelReply
 from evals.report.progress import Progress
 
 HOSTILE = "mod\x1b[2Jel\u202e\r\n" + "x" * 200
@@ -64,8 +63,8 @@ def test_throughput_counts_the_tokens_of_replies() -> None:
     progress = Progress(io.StringIO(), live=False, now=time.monotonic() - 10.0)
     assert progress.tokens_per_s() is None
 
-    progress.replied(ModelReply(completion_tokens=100))
-    progress.replied(ModelReply(completion_tokens=None))
+    progress.replied(100)
+    progress.replied(0)
 
     assert progress.tokens_per_s() == pytest.approx(10.0, rel=0.1)
 

@@ -11,6 +11,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from evals.gate import GateVerdict
 from evals.report.terminal import print_summary
 from evals.runs import CaseRecord
 from evals.scores import summarise
@@ -40,12 +41,16 @@ LOST = record(
 )
 
 
+HOLDS = GateVerdict("holds", "The gate holds.")
+FAILS = GateVerdict("fails", "The gate does not hold.", ("too low",))
+
+
 def printed(
     records: Sequence[CaseRecord],
     width: int = 80,
     *,
     colour: Literal["truecolor"] | None = None,
-    problems: Sequence[str] = (),
+    verdict: GateVerdict = HOLDS,
     unavailable: dict[str, str] | None = None,
     **flags: Any,
 ) -> str:
@@ -53,8 +58,8 @@ def printed(
     console = Console(
         file=stream, width=width, color_system=colour, force_terminal=colour is not None, legacy_windows=False
     )
-    defaults: dict[str, Any] = {"folder": Path("reports/r1"), "enforced": True, "complete": True, "stored": 0}
-    print_summary(console, summarise(records, FLOORS), problems, unavailable or {}, **{**defaults, **flags})
+    defaults: dict[str, Any] = {"folder": Path("reports/r1"), "complete": True, "stored": 0}
+    print_summary(console, summarise(records, FLOORS), verdict, unavailable or {}, **{**defaults, **flags})
     return stream.getvalue()
 
 
@@ -63,7 +68,7 @@ def test_no_line_is_longer_than_the_terminal(width: int) -> None:
     text = printed(
         [*results(), LOST],
         width,
-        problems=["a problem of many words " * 9, "x" * 300],
+        verdict=GateVerdict("fails", "No.", ("a problem of many words " * 9, "x" * 300)),
         unavailable={"big": "it is not there: " + "y" * 200},
         notes=["a note " * 30],
         stored=7,
@@ -99,7 +104,11 @@ def test_a_model_whose_answers_all_failed_to_come_is_told_with_the_reason() -> N
 @pytest.mark.parametrize("colour", [None, "truecolor"], ids=["plain", "colour"])
 def test_nothing_that_steers_a_terminal_reaches_it(colour: Literal["truecolor"] | None) -> None:
     text = printed(
-        [*results(3), LOST], colour=colour, problems=[HOSTILE], unavailable={"big": HOSTILE}, notes=[HOSTILE]
+        [*results(3), LOST],
+        colour=colour,
+        verdict=GateVerdict("fails", "No.", (HOSTILE,)),
+        unavailable={"big": HOSTILE},
+        notes=[HOSTILE],
     )
 
     outside = text if colour is None else "".join(part.split("m", 1)[-1] for part in text.split("\x1b["))
@@ -115,9 +124,18 @@ def test_a_message_of_several_lines_keeps_them() -> None:
 
 
 def test_without_colour_there_is_no_escape_sequence_and_with_it_the_words_are_the_same() -> None:
-    plain = printed(results(), problems=["below"], unavailable={"big": "gone"}, notes=["note"])
+    plain = printed(
+        results(),
+        verdict=GateVerdict("fails", "No.", ("below",)),
+        unavailable={"big": "gone"},
+        notes=["note"],
+    )
     coloured = printed(
-        results(), colour="truecolor", problems=["below"], unavailable={"big": "gone"}, notes=["note"]
+        results(),
+        colour="truecolor",
+        verdict=GateVerdict("fails", "No.", ("below",)),
+        unavailable={"big": "gone"},
+        notes=["note"],
     )
 
     assert "\x1b" not in plain
@@ -127,14 +145,10 @@ def test_without_colour_there_is_no_escape_sequence_and_with_it_the_words_are_th
 
 VERDICTS: dict[str, tuple[dict[str, Any], str]] = {
     "holds": ({}, "The gate holds."),
-    "does not hold": ({"problems": ["too low"]}, "The gate does not hold:\n  too low"),
-    "measured only": ({"enforced": False}, "Measured only (--no-gate): floors are shown, not enforced."),
-    "measured, unanswered": (
-        {"enforced": False, "problems": ["one lost"]},
-        "Not everything was answered:\n  one lost",
-    ),
+    "does not hold": ({"verdict": FAILS}, "The gate does not hold.\n  too low"),
+    "partial": ({"verdict": GateVerdict("partial", "No verdict, a part.")}, "No verdict, a part."),
     "interrupted": (
-        {"complete": False, "problems": ["too low"]},
+        {"complete": False, "verdict": FAILS},
         "Interrupted: the figures are of what was judged",
     ),
 }
