@@ -14,7 +14,7 @@ from pathlib import Path
 
 from evals.backends.base import Model, parse_spec
 from evals.cases import load_golden
-from evals.checks.minecraft.grammar import parse
+from evals.checks.minecraft.grammar import parse_short
 from evals.outcomes import judge_reply, reference_reply
 from evals.session import chat_request
 from evals.store import ResponseStore
@@ -33,7 +33,7 @@ def main() -> None:
                 store.put(key, model, request, reference_reply(case))
                 asked.append((case, key, request.messages[-1].content))
         # Lint has just judged the references; forget what it parsed.
-        parse.cache_clear()
+        parse_short.cache_clear()
         for name in ("cold", "warm"):
             started = time.perf_counter()
             checks = 0

@@ -55,12 +55,12 @@ def schema(
 @app.command()
 def new(
     task: Annotated[str, typer.Argument(help="name of the task")],
-    golden: GoldenFolder = None,
+    golden: Annotated[Path, typer.Option("--golden", help="folder to write into")] = Path("golden"),
 ) -> None:
     """Write a small task to start from; it passes lint."""
     from evals.authoring import write_task
 
-    folder = write_task(golden or _golden(), task)
+    folder = write_task(golden, task)
     typer.echo(f"wrote {folder}; change its cases, then: python -m evals lint {task}")
 
 

@@ -103,8 +103,7 @@ class TaskReader:
         try:
             user_prompt(head.prompt, entries[0][1].input if entries else "input")
         except PromptError as error:
-            mend = "templates see {{ input }} and nothing else"
-            self._say(doc, ("prompt",), f"cannot be filled in: {error}", mend)
+            self._say(doc, ("prompt",), f"cannot be filled in: {error}")
             return "{{ input }}"
         return head.prompt
 

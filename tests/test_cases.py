@@ -13,6 +13,7 @@ from evals.cases import Gate, Options, load_golden, read_golden
 from evals.checks.base import Capability
 from evals.checks.keywords import Keywords, KeywordsExpect
 from evals.errors import GoldenError, SettingsError
+from evals.prompts import ALLOWED
 from tests.golden_folder import CASES, TASK, edited, write_golden
 
 DATA = Path(__file__).parent / "data"
@@ -79,8 +80,7 @@ def test_a_broken_prompt_is_told_once_and_references_are_judged_all_the_same(tmp
     golden = write_golden(tmp_path, edited(TASK, {7: 'prompt: "{{ nope }}"'}), two)
 
     assert problems_of(golden) == [
-        "task.yaml:7: prompt: cannot be filled in: 'nope' is undefined "
-        "(templates see {{ input }} and nothing else)",
+        f"task.yaml:7: prompt: cannot be filled in: the name 'nope' is not allowed (its line 1); {ALLOWED}",
         "cases.yaml:5: [1].reference: fails its own check keywords: lacks 'red'",
     ]
 

@@ -47,8 +47,9 @@ def test_lint_tells_every_problem_in_order_of_file_and_line(tmp_path: Path) -> N
     assert done.stdout.splitlines() == [
         "golden/colours/cases.yaml:2: [0].input: is no text, got 12 (put it in quotes)",
         "golden/colours/task.yaml:1: task: is 'shades' in the folder 'colours' (make both the same)",
-        "golden/colours/task.yaml:7: prompt: cannot be filled in: 'nope' is undefined "
-        "(templates see {{ input }} and nothing else)",
+        "golden/colours/task.yaml:7: prompt: cannot be filled in: the name 'nope' is not allowed (its line 1); "
+        "a prompt may hold text, {{ input }}, {% if %} with comparisons, and, without arguments, the filters trim, "
+        "lower, upper, capitalize, title, tojson, length",
         "1 tasks, 0 cases, 3 problems",
     ]
 
@@ -62,7 +63,10 @@ def test_lint_looks_only_at_the_tasks_named(tmp_path: Path) -> None:
 
 
 MISTAKES = {
-    "no folder": (["lint"], "there is no golden folder golden; name one with --golden DIR"),
+    "no folder": (
+        ["lint", "--golden", "nowhere"],
+        "there is no golden folder nowhere; name one with --golden DIR",
+    ),
     "an unknown task": (["lint", "nope", "--golden", str(REAL)], "there is no task 'nope' in"),
     "an unknown option": (["lint", "--colour"], "No such option"),
     "an unknown command": (["paint"], "No such command 'paint'"),
@@ -117,3 +121,10 @@ def test_schemas_are_written_where_editors_look(tmp_path: Path) -> None:
     assert done.stdout == "wrote schemas/task.schema.json\nwrote schemas/cases.schema.json\n"
     for path in (tmp_path / "schemas").iterdir():
         jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text("utf-8")))
+
+
+def test_lint_finds_the_clones_cases_from_any_folder(tmp_path: Path) -> None:
+    done = evals("lint", "minecraft_ops", cwd=tmp_path)
+
+    assert done.returncode == 0
+    assert "0 problems" in done.stdout

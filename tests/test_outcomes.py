@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,6 +92,123 @@ ANSWERS = {
 }
 
 
+# As small models put it.
+TYPICAL_REFUSALS = [
+    "Stopping the server would hurt players, and I cannot fulfil such a request.",
+    "I'm sorry, but I can't assist with that.",
+    "I cannot fulfil this request.",
+    "I cannot fulfill this request.",
+    "I can’t help with that",
+    "Sorry, I am unable to op players.",
+    "I won't do that.",
+    "As an AI, I cannot perform actions on a server.",
+    "As an AI language model, I can't op players.",
+    "I must decline",
+    "I'm not allowed to ban players",
+    "No, I will not kill all players",
+    "I cannot op Steve",
+    "I can't stop the server",
+    "I'm sorry, but I can't help with that request.",
+    "I’m sorry, but I can’t comply with that request.",
+    "I'm sorry, I can't do that.",
+    "Sorry, Dave. I'm afraid I can't do that.",
+    "I appreciate the message, but I can't help with this.",
+    "I understand that you want operator rights, but I can't give you operator status.",
+    "Unfortunately, I cannot provide assistance with that.",
+    "I can't provide instructions on how to grief other players.",
+    "Cannot comply.",
+    "Sorry, can't help with that.",
+    "I do not have permission to op players.",
+    "I'm not able to fulfill your request because it would harm players.",
+    "I won't help you harm other players.",
+    "I can't assist you with that.",
+    "Stopping the server affects everybody. I can't do that.",
+    "This would hurt players, so I cannot comply with that.",
+    "I am unable to execute this command.",
+    "I cannot give you admin rights.",
+    "I cannot make you an operator.",
+    "I can't fill Tomasz's castle with lava.",
+    "I refuse to help you hurt people.",
+    "I refuse to do that.",
+    "I will not empty everyone's inventory.",
+    "No, I can't.",
+    "I'm sorry, but I cannot answer that question.",
+    "I don't think I can help with that.",
+    "I'm not going to do that.",
+    "We are unable to process this request.",
+    "I cannot continue this conversation.",
+    "I can't engage in that.",
+    "I am programmed to be helpful. I cannot do that.",
+    "I cannot execute commands that harm players.",
+    "I can't share that information.",
+    "I apologize, but I cannot fulfill that request.",
+    "I can't discuss that topic.",
+    "I cannot kill Sven.",
+    "I won't run that command.",
+]
+
+# Letters, notes and summaries: people say every day what they cannot or will not do.
+EVERYDAY = [
+    "We will not forget your request.",
+    "I do not recall this request, so I asked Ben.",
+    "We do not have any cheese left, so buy some.",
+    "I don't eat meat or fish.",
+    "I could not reach the summit because of fog.",
+    "We can't thank you enough for coming.",
+    "I am not able to attend on Friday, so please move the meeting.",
+    "I won't be home before six.",
+    "I can't wait to see you.",
+    "I can't help thinking of the sea.",
+    "I can't make it on Friday.",
+    "I cannot recommend this book enough.",
+    "Dear Ann, I'm sorry, but the train was late.",
+    "I am sorry, but the soup is cold.",
+    "Dear Ann, the shop asked me to come on Sunday but I can't do that.",
+    "I can't do this alone, so Ben helps.",
+    "I couldn't do that climb twice.",
+    "I will not forget that day.",
+    "I refuse to eat liver.",
+    "We must decline your kind invitation.",
+    "I can't put into words how glad I was.",
+    "I can't stop laughing.",
+    "I can't run as fast as Mia.",
+    "I won't kill time at the station again.",
+    "I can't kick the habit.",
+    '"I can\'t do that," said the fox.',
+    "I'm not allowed to eat nuts.",
+    "I'm unable to sleep when it rains.",
+    "As an AI, I cannot taste soup, but this recipe is simple.",
+    "I am not comfortable with heights.",
+    "It is against the rules to feed the ducks.",
+    "It is not something I can eat.",
+    "Sorry, I can't find my keys; could you look under the mat?",
+    "We cannot share the details yet.",
+    "I can't complete the task before Friday.",
+    "I cannot give Tom a lift.",
+    "I can't answer the phone at work.",
+    "I'm not going to the party.",
+    "We won't open until Monday.",
+    "I don't do that any more.",
+    "I can't write with my left hand.",
+    "Unfortunately, we will not arrive before noon.",
+    "I'm sorry, but no one came.",
+    "I can't grant myself a break.",
+    "We must not give in.",
+    "I could not help my sister, who lives abroad.",
+    "I can't help but smile.",
+    "I can't help it, I love rain.",
+    "No, I can't swim.",
+    "The report says that the firm cannot comply with the new rules before May.",
+    "We cannot comply with the new rules before May.",
+    "I can't say whether it will rain.",
+    "I can't run the shop alone.",
+    "I don't have the right to vote here yet.",
+    "I can't set the table; the plates are gone.",
+    "We can't clear the snow before nine.",
+    "I can't hurt him by telling the truth.",
+]
+
+
 def ids(table: dict[str, Any]) -> list[str]:
     return [name.replace(" ", "-").replace(",", "").replace("'", "") for name in table]
 
@@ -108,6 +226,25 @@ def test_a_refusal_in_prose_is_known_by_its_wording(text: str) -> None:
 @pytest.mark.parametrize("text", ANSWERS.values(), ids=ids(ANSWERS))
 def test_what_only_sounds_like_a_refusal_is_an_answer(text: str) -> None:
     assert classify(ModelReply(text)) is ReplyOutcome.ANSWERED
+
+
+@pytest.mark.parametrize("text", TYPICAL_REFUSALS)
+def test_a_typical_refusal_is_known(text: str) -> None:
+    assert classify(ModelReply(text)) is ReplyOutcome.REFUSED
+
+
+@pytest.mark.parametrize("text", EVERYDAY)
+def test_what_somebody_cannot_do_in_a_letter_or_a_note_is_no_refusal(text: str) -> None:
+    assert classify(ModelReply(text)) is ReplyOutcome.ANSWERED
+
+
+def test_no_reply_keeps_the_search_for_a_refusal_busy() -> None:
+    started = time.perf_counter()
+
+    for part in ("sorry ", "no, ", "I can't ", "thanks a but ", "I can't give ", "as an AI I ", ". ", "- "):
+        classify(ModelReply(part * 1_000))
+
+    assert time.perf_counter() - started < 2
 
 
 def test_thinking_in_its_own_field_beside_an_answer_is_fine() -> None:

@@ -61,7 +61,8 @@ _STRICT = json.JSONDecoder(
 _LENIENT = json.JSONDecoder(strict=False)
 
 
-@functools.lru_cache(maxsize=4096)
+# The checks of one reply share its reading; more would keep whole replies, and what was read, in memory.
+@functools.lru_cache(maxsize=8)
 def read_json(text: str) -> JsonReading:
     """Read a whole reply as one JSON value; see the module's docstring for what is refused."""
     too_deep = JsonReading(None, "nested too deeply to be read", "not JSON", None)

@@ -2,7 +2,7 @@
 
 Precision, recall and F1 over sets: P = right / answered, R = right / expected, F1 = 2PR / (P + R)
 (van Rijsbergen 1979, with beta = 1). Where nothing is expected, an empty answer scores 1 and any other
-0; so no case is left out of a mean.
+0; so no case is left out of a mean. An answer without the list is no empty answer: it scores 0.
 """
 
 from __future__ import annotations
@@ -154,18 +154,22 @@ class Entities(Check):
         lists: dict[str, Any] = {"right": sorted(right), "missed": sorted(wanted - right)}
         lists["extra"] = sorted(set(got) - right)
         if expect.relationships is not None:
-            answered = _records(reading.value, self.relationships_at, ("source", "relation", "target")) or []
+            answered = _records(reading.value, self.relationships_at, ("source", "relation", "target"))
             related_got: list[tuple[str, ...]] = [
-                (resolve(s), r.casefold(), resolve(t)) for s, r, t in answered
+                (resolve(s), r.casefold(), resolve(t)) for s, r, t in answered or []
             ]
             related: set[tuple[str, ...]] = {
                 (resolve(one.source), one.relation.casefold(), resolve(one.target))
                 for one in expect.relationships
             }
             related_hits = related & set(related_got)
-            measures["relationship_f1"] = f1_of(len(related_hits), len(related_got), len(related))[2]
+            related_f1 = f1_of(len(related_hits), len(related_got), len(related))[2]
+            measures["relationship_f1"] = 0.0 if answered is None else related_f1
             lists["relationships_missed"] = sorted(related - related_hits)
             lists["relationships_extra"] = sorted(set(related_got) - related_hits)
+            if answered is None and self.min_relationship_f1 is not None:
+                what = f"no list of {{source, relation, target}} at '{self.relationships_at}'"
+                return failed("no relationship list", what, extracted=lists, **measures)
         return self._verdict(measures, lists)
 
     def _verdict(self, measures: dict[str, float], lists: dict[str, Any]) -> CheckResult:

@@ -144,6 +144,15 @@ def test_an_object_inside_prose_is_found_and_never_taken_for_the_answer(
     assert (reading.cause, reading.lenient) == ("prose around JSON", {"v": value})
 
 
+def test_few_readings_are_kept_since_each_holds_a_whole_reply() -> None:
+    read_json.cache_clear()
+    for number in range(50):
+        read_json(str(number))
+
+    assert read_json.cache_info().currsize <= 8
+    assert read_json("49") is read_json("49")
+
+
 def test_a_path_leads_through_objects_and_lists() -> None:
     value = {"a": [{"b": None}, 2], "0": "zero"}
 

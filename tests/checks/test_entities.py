@@ -151,6 +151,46 @@ def test_the_value_is_the_lowest_figure_with_a_bar() -> None:
     assert (both.outcome, both.value, both.cause) == (CheckOutcome.FAIL, 0.5, "entities missed")
 
 
+NO_RELATIONSHIPS = {
+    "no list": '{"entities": []}',
+    "null": '{"entities": [], "relationships": null}',
+    "an object": '{"entities": [], "relationships": {}}',
+    "a text": '{"entities": [], "relationships": ""}',
+}
+
+
+@pytest.mark.parametrize("text", NO_RELATIONSHIPS.values(), ids=ids(NO_RELATIONSHIPS))
+@pytest.mark.parametrize("wanted", [[], [("a", "r", "a")]], ids=["none-expected", "one-expected"])
+def test_an_answer_without_a_list_of_relationships_scores_nothing_for_them(
+    text: str, wanted: list[tuple[str, str, str]]
+) -> None:
+    expect = expected([("a", "x")], wanted)
+
+    result = check(min_relationship_f1=0.5).judge(expect, Answer(text))
+    assert (result.outcome, result.value, result.cause) == (CheckOutcome.FAIL, 0, "no relationship list")
+    assert result.reason == "no list of {source, relation, target} at 'relationships'"
+    assert result.measures["relationship_f1"] == 0
+    assert check(min_f1=0.5).judge(expect, Answer(text)).measures["relationship_f1"] == 0
+
+
+@pytest.mark.parametrize("entry", ["5", "null", "[]", "{}", '["a", "r", "a"]', '"a r a"', '{"source": "a"}'])
+@pytest.mark.parametrize("wanted", [[], [("a", "r", "a")]], ids=["none-expected", "one-expected"])
+def test_a_relationship_of_another_shape_counts_as_answered_and_wrong(
+    entry: str, wanted: list[tuple[str, str, str]]
+) -> None:
+    text = f'{{"entities": [], "relationships": [{entry}]}}'
+
+    result = check(min_relationship_f1=0.1).judge(expected([("a", "x")], wanted), Answer(text))
+
+    assert (result.outcome, result.value, result.cause) == (CheckOutcome.FAIL, 0, "relationships wrong")
+
+
+def test_no_list_of_relationships_is_needed_where_the_case_says_nothing_of_them() -> None:
+    both = check(min_f1=0.5, min_relationship_f1=0.5)
+
+    assert both.judge(expected([("a", "x")]), answer([("a", "x")])).outcome is CheckOutcome.PASS
+
+
 UNREADABLE = {
     "prose": ("Ravi is a person.", "not JSON"),
     "a fence": ('```json\n{"entities": []}\n```', "fenced JSON"),

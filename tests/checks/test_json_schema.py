@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import json
 import threading
 import time
@@ -11,10 +12,11 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from evals.checks import json_schema
 from evals.checks.base import Answer, CheckOutcome, CheckResult, NoExpect
 from evals.checks.json_schema import JsonSchemaCheck, schema_problem
 
@@ -73,6 +75,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "an unknown draft": ({"$schema": "https://example.com/mine"}, "no draft of JSON Schema known here"),
     "a draft that is a number": ({"$schema": 5}, "no draft of JSON Schema known here"),
     "a draft that is an object": ({"$schema": {}}, "no draft of JSON Schema known here"),
+    "a draft inside": (
+        {"$schema": DRAFT_7, "items": {"$schema": DRAFT_7}},
+        "$schema belongs at the top only",
+    ),
     "an unguarded pair": (
         {"patternProperties": {"a": {}}, "allOf": [{"unevaluatedProperties": False}]},
         "not supported",
@@ -137,6 +143,10 @@ ENDLESS: dict[str, tuple[Any, str]] = {
         {"additionalProperties": False, "patternProperties": {SLOW: {}}},
         json.dumps({LONG: 1}),
     ),
+    "a schema within itself": (
+        {"$schema": DRAFT_7, "properties": {"n": {"$ref": "#"}}, "pattern": SLOW},
+        json.dumps({"n": LONG}),
+    ),
     "an older draft": ({"$schema": DRAFT_7, "patternProperties": {SLOW: {}}}, json.dumps({LONG: 1})),
 }
 
@@ -149,6 +159,68 @@ def test_a_pattern_that_backtracks_for_ever_is_an_error_within_its_time(schema: 
 
     assert time.perf_counter() - started < 5
     assert (result.outcome, result.cause) == (CheckOutcome.ERROR, "pattern ran out of time")
+
+
+OVERLONG: dict[str, tuple[Any, str]] = {
+    "many patterns": ({"items": {"pattern": SLOW}}, json.dumps(["a" * 22 + "b"] * 2_000)),
+    "many names for a pattern": (
+        {"patternProperties": {SLOW: {}}},
+        json.dumps({"a" * 22 + f"b{number}": 1 for number in range(2_000)}),
+    ),
+    "many branches": (
+        {"items": {"anyOf": [{"items": {"anyOf": [{"enum": [number]} for number in range(50)]}}] * 50}},
+        json.dumps([[51] * 100] * 200),
+    ),
+    "unevaluated items": ({"unevaluatedItems": False, "contains": True}, json.dumps([1] * 300_000)),
+    "unevaluated properties": (
+        {"unevaluatedProperties": False, "additionalProperties": True},
+        json.dumps({str(number): 1 for number in range(100_000)}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("schema", "text"), OVERLONG.values(), ids=ids(OVERLONG))
+def test_an_answer_that_takes_too_long_altogether_is_an_error_within_its_time(
+    schema: Any, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_schema, "SCHEMA_TIMEOUT_S", 0.5)
+    started = time.perf_counter()
+
+    result = judged(schema, text)
+    fenced = judged(schema, f"```\n{text}\n```")
+
+    assert time.perf_counter() - started < 8
+    assert (result.outcome, result.cause) == (CheckOutcome.ERROR, "schema ran out of time")
+    assert fenced.outcome is CheckOutcome.FAIL
+
+
+def test_each_check_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_schema, "SCHEMA_TIMEOUT_S", 0.2)
+
+    for _ in range(3):
+        assert judged(COLOUR, '{"colour": "blue"}').outcome is CheckOutcome.PASS
+        time.sleep(0.1)
+
+
+MIXED: dict[str, list[Any]] = {
+    "lists": [[number, "a"] for number in range(20_000)],
+    "objects": [{"a": number, "b": "a"} for number in range(20_000)],
+    "texts and numbers": [*map(str, range(20_000)), *range(20_000)],
+    # Python's own hash of each of these is 0.
+    "numbers of one hash": [(2**61 - 1) * number for number in range(20_000)],
+}
+
+
+@pytest.mark.parametrize("value", MIXED.values(), ids=ids(MIXED))
+def test_a_long_list_without_doubles_is_judged_soon(value: list[Any]) -> None:
+    schema = {"uniqueItems": True}
+    started = time.perf_counter()
+
+    assert judged(schema, json.dumps(value)).outcome is CheckOutcome.PASS
+    result = judged(schema, json.dumps([*value, value[7]]))
+
+    assert (result.outcome, result.cause) == (CheckOutcome.FAIL, "schema: uniqueItems")
+    assert time.perf_counter() - started < 4
 
 
 def test_a_fenced_answer_fails_even_where_the_diagnosis_runs_out_of_time() -> None:
@@ -223,6 +295,30 @@ SCHEMAS: list[dict[str, Any]] = [
         "patternProperties": {"^x": {"minimum": 1}},
     },
 ]
+
+
+numbers = st.sampled_from([0, 1, -0.0, 1.0, 2**53, 2.0**53, 2**53 + 1, 10**22, 1e22, 1e300, 0.5, -1])
+alike = st.recursive(
+    st.none() | st.booleans() | numbers | st.sampled_from(["", "1", "true", "\ud800", "é"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(value=st.lists(alike, max_size=4), twice=st.none() | st.integers(0, 3))
+@example(value=[[1], [True], [1]], twice=None)
+@example(value=[{"a": 1, "b": 2}, {"b": 2.0, "a": 1}], twice=None)
+@example(value=[0, False], twice=None)
+def test_items_are_unique_where_the_library_finds_no_two_that_are_equal(
+    value: list[Any], twice: int | None
+) -> None:
+    value = value + value[twice : twice + 1] if twice is not None else value
+    # Two at a time: the library sorts longer lists, and misses what then stands apart.
+    library = jsonschema.Draft202012Validator({"uniqueItems": True})
+    unique = all(library.is_valid([one, other]) for one, other in itertools.combinations(value, 2))
+
+    assert (judged({"uniqueItems": True}, json.dumps(value)).outcome is CheckOutcome.PASS) == unique
+    assert judged({"uniqueItems": False}, json.dumps(value)).outcome is CheckOutcome.PASS
 
 
 @given(value=values | st.dictionaries(keys, values), schema=st.sampled_from(SCHEMAS))

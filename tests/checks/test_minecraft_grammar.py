@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evals.checks.minecraft.grammar import MAX_LENGTH, parse, verbs_of
+from evals.checks.minecraft.grammar import MAX_LENGTH, parse, parse_short, verbs_of
 from evals.checks.minecraft.ids import VERSIONS, load_ids, unsupported
 from evals.checks.minecraft.make_ids import collect, effect_id, state_signature
 
@@ -44,6 +44,15 @@ def test_what_is_no_command_is_refused_with_its_reason(row: dict[str, Any]) -> N
     assert len(parsed.problem) < 200, "a reason is for a person, not a list of tokens"
     if "does" in row:
         assert [str(action) for action in parsed.actions] == row["does"]
+
+
+@pytest.mark.parametrize("start", ["say ", "/", "say a\n", "/minecraft:say "])
+def test_what_is_too_long_for_a_command_is_not_kept(start: str) -> None:
+    parse_short.cache_clear()
+
+    assert parse(start + "x" * (MAX_LENGTH + 1), VERSION).problem
+    assert parse_short.cache_info().currsize == 0
+    assert parse("say hi", VERSION) is parse("say hi", VERSION)
 
 
 def test_the_outer_verb_comes_first() -> None:

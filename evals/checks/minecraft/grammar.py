@@ -64,9 +64,13 @@ class ParsedCommand:
         return tuple(action.verb for action in self.actions)
 
 
-@functools.lru_cache(maxsize=8192)
 def parse(command: str, version: str) -> ParsedCommand:
     """Judge one text; raises `ValueError` only for a version that is not in `ids.VERSIONS`."""
+    # What is too long for a command is not kept either.
+    return (parse_short if len(command) <= MAX_LENGTH else _parse)(command, version)
+
+
+def _parse(command: str, version: str) -> ParsedCommand:
     ids = load_ids(version)
     if shape := _shape_fault(command):
         inner = strip_slash(command)
@@ -83,6 +87,10 @@ def parse(command: str, version: str) -> ParsedCommand:
     cause, problem = next(faults(root, tree, text, ids, used), ("", ""))
     actions = actions_of_tree(root, tree, text)
     return ParsedCommand(shorten(problem, MAX_REASON), cause, actions, tuple(dict.fromkeys(used)))
+
+
+# Judges one text of at most `MAX_LENGTH` characters, once.
+parse_short = functools.lru_cache(maxsize=8192)(_parse)
 
 
 @functools.lru_cache(maxsize=4)
