@@ -89,6 +89,11 @@ class Controller:
         if self._progress:
             self._progress.total = cases
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logstart(self) -> None:
+        if self._progress:
+            self._progress.begin()
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         message = getattr(report, "goldengate", None)
         if message is None:
@@ -117,6 +122,8 @@ class Controller:
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             self._error = "no golden case was selected: nothing was asked, and nothing is green"
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif session.exitstatus == pytest.ExitCode.INTERRUPTED and not self._run.records:
+            self._error = "interrupted before a case was judged; what was answered is in the store"
         elif ended and self._run.verdict and self._run.verdict.problems:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         junit = self._config.stash.get(xml_key, None)

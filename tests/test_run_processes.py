@@ -196,3 +196,19 @@ def test_a_store_that_cannot_be_written_is_told_and_loses_no_result(evals: Evals
         assert done.status == 0, done.out
         assert "note: replies cannot be kept in" in done.out
         assert len(done.results) == len(QUESTIONS)
+
+
+def test_a_run_interrupted_before_its_first_case_says_so_and_leaves_nothing(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    fault_server.delay_s = 20.0
+    running = evals.start()
+    limit = time.monotonic() + 30
+    while not fault_server.chats:
+        assert time.monotonic() < limit, "nothing was asked"
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGINT)
+    out, _ = running.communicate(timeout=30)
+    assert running.returncode == 2
+    assert "interrupted before a case was judged" in out
+    assert not evals.reports.exists()

@@ -54,6 +54,6 @@ class ReplayModel:
         if reply is None:
             raise BackendFault(
                 f"the recorded run has no answer to {request.task}/{request.case}: "
-                "the case, its prompt or its options changed since"
+                "it was not asked there, or its prompt or options changed since; select what was asked there"
             )
         return reply

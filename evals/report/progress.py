@@ -41,6 +41,11 @@ class Progress:
         self.total = 0
         self.done = 0
 
+    def begin(self) -> None:
+        """Show the line before there is anything to tell: the first reply waits for the model to load."""
+        if self._live and not self._width and not self.done:
+            self._show(f"0/{self.total} cases  waiting for the first reply")
+
     def replied(self, tokens: int) -> None:
         """A model has answered, in so many tokens; its test may come later."""
         self._fresh.append((time.monotonic(), tokens))
@@ -63,8 +68,11 @@ class Progress:
         if now - self._drawn < (REDRAW_EVERY_S if self._live else LOG_EVERY_S):
             return
         self._drawn = now
+        self._show(self.text(now))
+
+    def _show(self, line: str) -> None:
         columns = max(shutil.get_terminal_size().columns - 1, 1)
-        text = shorten(self.text(now), columns)
+        text = shorten(line, columns)
         # Of Chinese, Japanese and Korean letters, each takes two columns.
         while cell_len(text) > columns:
             text = text[:-2] + "…"

@@ -102,3 +102,15 @@ def test_nothing_is_cleared_where_nothing_was_drawn() -> None:
     Progress(stream, live=True).clear()
 
     assert stream.getvalue() == ""
+
+
+def test_the_line_is_there_before_the_first_reply_and_only_on_a_terminal() -> None:
+    live, log = io.StringIO(), io.StringIO()
+    for stream, is_live in ((live, True), (log, False)):
+        progress = Progress(stream, live=is_live)
+        progress.total = 40
+        progress.begin()
+        progress.begin()
+
+    assert screen(live.getvalue()) == ["0/40 cases  waiting for the first reply"]
+    assert log.getvalue() == ""
