@@ -149,11 +149,11 @@ class Evals:
         )
         return Done(done.returncode, done.stdout + done.stderr, self.reports)
 
-    def pytest(self, folder: Path, *arguments: str) -> Done:
+    def pytest(self, folder: Path, *arguments: str, **environment: str) -> Done:
         """Plain `pytest` in another folder."""
         done = subprocess.run(
             [Path(sys.executable).with_name("pytest"), "-p", "no:cacheprovider", *arguments],
-            env=self.environment(),
+            env=self.environment(**environment),
             cwd=folder,
             capture_output=True,
             text=True,

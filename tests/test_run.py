@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
+from evals.options import PACKAGE
 from tests.evals_run import Evals, write_task
 from tests.fault_server import ANSI, NUL, THINKING_ONLY, FaultServer, answer, closed_port, error
 
@@ -404,6 +406,18 @@ def test_another_projects_tests_run_as_ever(evals: Evals, elsewhere: Path, fault
     assert "goldengate:" not in done.out
     assert not (elsewhere / "reports").exists()
     assert fault_server.asked == []
+
+
+def test_an_environment_inside_another_project_is_not_its_tests(evals: Evals, elsewhere: Path) -> None:
+    installed = elsewhere / "env" / "site-packages"
+    shutil.copytree(PACKAGE, installed / "evals", ignore=shutil.ignore_patterns("__pycache__"))
+    (elsewhere / "env" / "pyvenv.cfg").touch()
+    done = evals.pytest(elsewhere, ".", PYTHONPATH=str(installed))
+    assert done.status == 0, done.out
+    assert "1 passed" in done.out
+    assert "goldengate:" not in done.out
+    assert "golden folder" not in done.out
+    assert not (elsewhere / "reports").exists()
 
 
 def test_a_model_without_a_path_means_the_golden_cases_from_any_folder(evals: Evals, elsewhere: Path) -> None:
