@@ -31,13 +31,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from filelock import FileLock
 from ollama import Client
 
+from evals.backends.ollama import server_url
 from evals.backends.weights import embedded_default, sha256_of
 from evals.cache import cache_folder
 from evals.errors import ModelUnavailable
@@ -184,16 +184,6 @@ def answering_server(host: str) -> OllamaServer | None:
     """The server at `host`, if one answers there; `host` is written as in Ollama's variable of that name."""
     version = version_at(server_url(host)) if host else None
     return OllamaServer(server_url(host), version, "OLLAMA_HOST") if version else None
-
-
-def server_url(host: str) -> str:
-    """The address to connect to for `host`, `host:port` or a URL; without a port, the one Ollama takes."""
-    parts = urlsplit(host if "://" in host else f"http://{host}")
-    name = (
-        parts.hostname if parts.hostname not in (None, "0.0.0.0") else "127.0.0.1"
-    )  # 0.0.0.0 is to listen on
-    port = parts.port or ({"http": 80, "https": 443}.get(parts.scheme, 11434) if "://" in host else 11434)
-    return f"{parts.scheme}://{f'[{name}]' if ':' in str(name) else name}:{port}{parts.path.rstrip('/')}"
 
 
 def version_at(url: str) -> str | None:

@@ -15,7 +15,6 @@ from typing import Any, Literal, Protocol
 from evals.errors import SettingsError
 
 EMBEDDED_SPEC = "gguf:smollm2-135m"
-BACKENDS = ("ollama", "gguf", "replay")
 _LATER = {"hf", "openai"}
 
 
