@@ -21,6 +21,9 @@ from evals.errors import GoldenError, Problem, SettingsError
 
 ID_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
 
+# `dev` cases may be looked at while prompts are written and training data is drawn; `gate` cases only judge.
+Split = Literal["dev", "gate"]
+
 
 class Options(Strict):
     """How a model is sampled. Defaults make answers repeatable: temperature 0, seed 0, no thinking."""
@@ -77,7 +80,13 @@ class CaseEntry(Strict):
     expect: dict[str, Any] = {}
     checks: list[dict[str, Any]] = Field(default=[], description="added to the task's")
     reference: str = Field(min_length=1, description="an answer that passes every check")
-    tags: list[str] = []
+    wrong: list[str] = Field(
+        default=[], description="plausible answers that miss a check; lint holds you to it"
+    )
+    split: Split = Field(
+        default="gate", description="dev: may be used for prompts and training data; gate: judges only"
+    )
+    tags: list[str] = Field(default=[], description="the first is the difficulty: easy, medium or hard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,8 @@ class GoldenCase:
     reference: str
     tags: tuple[str, ...]
     checks: tuple[CaseCheck, ...]
+    split: Split = "gate"
+    wrong: tuple[str, ...] = ()
 
     @property
     def asks_for_refusal(self) -> bool:
@@ -135,16 +146,20 @@ class GoldenTask:
 def load_golden(folder: Path, tasks: Sequence[str] = ()) -> tuple[GoldenTask, ...]:
     """Read every task of a golden folder, or those named, in order of name.
 
+    Each run does this, so what takes long is left to lint: answers of checks that are `costly`, and wrong answers.
+
     Raises `GoldenError` with all problems, and `SettingsError` for a folder or task that is not there.
     """
-    found, problems = read_golden(folder, tasks)
+    found, problems = read_golden(folder, tasks, thorough=False)
     if problems:
         raise GoldenError(problems)
     return tuple(found)
 
 
-def read_golden(folder: Path, tasks: Sequence[str] = ()) -> tuple[list[GoldenTask], list[Problem]]:
-    """Like `load_golden`, with the problems returned instead of raised."""
+def read_golden(
+    folder: Path, tasks: Sequence[str] = (), *, thorough: bool = True
+) -> tuple[list[GoldenTask], list[Problem]]:
+    """Like `load_golden`, with the problems returned instead of raised; `thorough` as lint looks."""
     if not folder.is_dir():
         raise SettingsError(f"there is no golden folder {folder}; name one with --golden DIR")
     # A folder with cases and no task.yaml is a task that somebody forgot, not something else.
@@ -161,7 +176,7 @@ def read_golden(folder: Path, tasks: Sequence[str] = ()) -> tuple[list[GoldenTas
     loaded: list[GoldenTask] = []
     problems: list[Problem] = []
     for name in dict.fromkeys(tasks or folders):
-        reader = TaskReader(folders[name])
+        reader = TaskReader(folders[name], thorough=thorough)
         task = reader.read()
         problems += reader.problems
         if task:
@@ -170,7 +185,8 @@ def read_golden(folder: Path, tasks: Sequence[str] = ()) -> tuple[list[GoldenTas
 
 
 def task_hash(head: TaskFile, task_checks: Sequence[Check], cases: Sequence[GoldenCase]) -> str:
-    """SHA-256 over what is asked and how it is judged; `about`, tags, references and floors left out."""
+    """SHA-256 over what is asked and how it is judged; `about`, tags, splits, references, wrong answers and floors
+    left out."""
 
     def as_written(check: Check) -> dict[str, Any]:
         return check.model_dump(mode="json", by_alias=True, exclude_unset=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from evals.backends.base import ModelReply
 from evals.cases import CaseCheck, CaseEntry, GoldenCase, GoldenTask, TaskFile, task_hash
 from evals.checks import CHECKS
 from evals.checks.base import Capability, Check, Strict
@@ -22,10 +24,11 @@ Model = TypeVar("Model", bound=Strict)
 
 
 class TaskReader:
-    """Reads one task's folder, collecting problems."""
+    """Reads one task's folder, collecting problems; `thorough` also judges what takes long."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, thorough: bool = True) -> None:
         self.folder = folder
+        self.thorough = thorough
         self.problems: list[Problem] = []
 
     def read(self) -> GoldenTask | None:
@@ -250,22 +253,31 @@ class TaskReader:
             reference=entry.reference,
             tags=tuple(entry.tags),
             checks=tuple(bound),
+            split=entry.split,
+            wrong=tuple(entry.wrong),
         )
-        for field, what in _reference_problems(case, prompt):
-            self._say(doc, (index, field), what, "")
+        for field, what in _answer_problems(case, prompt, thorough=self.thorough):
+            self._say(doc, (index, *field), what, "")
         return [case]
 
 
-def _reference_problems(case: GoldenCase, prompt: str) -> Iterator[tuple[str, str]]:
-    """What keeps a case from being asked, or its reference from passing."""
+def _answer_problems(case: GoldenCase, prompt: str, *, thorough: bool) -> Iterator[tuple[Location, str]]:
+    """What keeps a case from being asked, its reference from passing, or its wrong answers from failing."""
     try:
         asked = user_prompt(prompt, case.input)
     except PromptError as error:
-        yield "input", f"the task's prompt cannot be filled in: {error}"
+        yield ("input",), f"the task's prompt cannot be filled in: {error}"
         return
     if not asked.strip():
-        yield "input", "makes an empty prompt"
+        yield ("input",), "makes an empty prompt"
         return
-    for check, result in judge_reply(case, reference_reply(case), asked):
+    able = [one for one in case.checks if not one.check.costly or (thorough and one.check.can_run())]
+    judged = replace(case, checks=tuple(able))
+    for check, result in judge_reply(judged, reference_reply(judged), asked):
         if result.outcome != "pass":
-            yield "reference", f"fails its own check {check.label}: {result.reason}"
+            yield ("reference",), f"fails its own check {check.label}: {result.reason}"
+    if not thorough or len(able) < len(case.checks):
+        return
+    for number, text in enumerate(case.wrong):
+        if all(result.outcome == "pass" for _, result in judge_reply(case, ModelReply(text=text), asked)):
+            yield ("wrong", number), "passes every check, so it is no wrong answer"

@@ -21,6 +21,16 @@ MISTAKES = yaml.safe_load((DATA / "bad_golden.yaml").read_text("utf-8"))
 REAL = Path(__file__).parents[1] / "golden"
 
 
+DEV_CASE = """\
+- id: sea
+  input: The sea below us.
+  expect: {keywords: [blue]}
+  reference: It is blue too.
+  wrong: [grey]
+  split: dev
+"""
+
+
 def problems_of(golden: Path) -> list[str]:
     return [str(one).replace(f"{golden}/colours/", "") for one in read_golden(golden)[1]]
 
@@ -168,7 +178,23 @@ def test_the_real_golden_tasks_have_no_problem() -> None:
     tasks, problems = read_golden(REAL)
 
     assert problems == []
-    assert sum(len(task.cases) for task in tasks) > 200
+    assert sum(len(task.cases) for task in tasks) >= 500
+
+
+def test_a_case_judges_unless_it_says_that_it_may_be_tuned_on(tmp_path: Path) -> None:
+    (task,) = load_golden(write_golden(tmp_path, cases=CASES + DEV_CASE))
+
+    assert [(case.id, case.split, case.wrong) for case in task.cases] == [
+        ("sky", "gate", ()),
+        ("sea", "dev", ("grey",)),
+    ]
+
+
+def test_wrong_answers_are_held_to_it_by_lint_alone(tmp_path: Path) -> None:
+    golden = write_golden(tmp_path, cases=CASES + DEV_CASE.replace("[grey]", "[blue]"))
+
+    load_golden(golden)
+    assert problems_of(golden) == ["cases.yaml:9: [1].wrong[0]: passes every check, so it is no wrong answer"]
 
 
 # ---- The content hash
@@ -229,6 +255,8 @@ SAME_HASH: dict[str, Edit] = {
     "spacing": ("any.json", "{}", "{ }\n"),
     "tags": ("cases.yaml", "tags: [easy]", "tags: [hard, sea]"),
     "a reference": ("cases.yaml", "reference: '\"blue\"'", "reference: '\"deep blue\"'"),
+    "a split": ("cases.yaml", "tags: [easy]", "tags: [easy]\n  split: dev"),
+    "a wrong answer": ("cases.yaml", "tags: [easy]", "tags: [easy]\n  wrong: [red]"),
     "quotes": ("cases.yaml", "input: The sea.", 'input: "The sea."'),
 }
 

@@ -92,6 +92,8 @@ class Check(Strict, ABC):
     """One entry under `checks:`. Subclasses add fields, an `Expect` model and `judge`."""
 
     Expect: ClassVar[type[Strict]] = NoExpect
+    # Whether judging takes so long that a run's start cannot wait for its references; lint does.
+    costly: ClassVar[bool] = False
 
     kind: str
     capability: CapabilityName = Field(description="what this check says something about")
@@ -113,6 +115,14 @@ class Check(Strict, ABC):
     def problems(self, expect: Any) -> list[str]:
         """What is wrong with the case's `expect` beyond its types. Lint shows each."""
         return []
+
+    def can_run(self) -> bool:
+        """Whether this machine can judge with it at all; lint leaves out what it cannot."""
+        return True
+
+    def expected(self, expect: Any) -> Any:
+        """What the run record keeps of the case's expectation, for figures over many cases; mostly nothing."""
+        return None
 
     @abstractmethod
     def judge(self, expect: Any, answer: Answer) -> CheckResult:
