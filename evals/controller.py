@@ -20,6 +20,7 @@ from evals.report.terminal import print_summary
 from evals.session import GoldenRun
 
 NARROWEST = 40
+TASKS_NAMED = 3
 
 
 class _Terminal:
@@ -54,10 +55,7 @@ class Controller:
     def pytest_report_header(self) -> list[str]:
         run = self._run
         models = ", ".join(f"{model.label} ({model.digest[:12]})" for model in run.models)
-        cases, whole = (sum(len(task.cases) for task in tasks) for tasks in (run.tasks, run.whole))
-        count = f"a sample of {cases} of {whole}" if run.settings.sample else f"{cases}"
-        lines = [f"goldengate: {count} cases of {', '.join(task.name for task in run.tasks)}"]
-        return [*lines, f"models: {models}", *run.unavailable.values()]
+        return [f"goldengate: {selected_in_words(run)}", f"models: {models}", *run.unavailable.values()]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -158,6 +156,17 @@ class Controller:
             notes=run.notes,
         )
         terminalreporter.write(text.getvalue())
+
+
+def selected_in_words(run: GoldenRun) -> str:
+    """`a sample of 40 of 680 cases of 16 tasks`: what will be asked, in one line of a terminal."""
+    cases = sum(len(task.cases) for task in run.tasks)
+    settings = run.settings
+    of = f"a sample of {cases} of {run.available}" if settings.sample else f"{cases}"
+    split = f" in the split '{settings.split}'" if settings.split else ""
+    names = [task.name for task in run.tasks]
+    tasks = ", ".join(names) if len(names) <= TASKS_NAMED else f"{len(names)} tasks"
+    return f"{of} cases of {tasks}{split}"
 
 
 def param_id(nodeid: str) -> str:

@@ -7,6 +7,7 @@ Registered for golden runs only, in the controller and in xdist's workers alike;
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,14 @@ from _pytest.outcomes import Skipped  # the class behind `pytest.skip`, which ha
 from evals.backends.base import Model, ModelReply, parse_specs
 from evals.backends.weights import fetched
 from evals.cases import GoldenTask, load_golden
+from evals.checks import sandbox
 from evals.checks.answers import shorten
 from evals.checks.base import Capability, CheckOutcome, CheckResult
 from evals.controller import Controller
 from evals.gate import NO_MISS
 from evals.options import RunSettings, run_settings
 from evals.outcomes import judge_check
-from evals.session import Asking, GoldenRun, Item, all_items, result_message, sampled
+from evals.session import Asking, GoldenRun, Item, all_items, chosen_cases, result_message
 
 GOLDEN_MODULE = "evals.test_golden"
 
@@ -63,6 +65,9 @@ def _start_collecting(config: pytest.Config) -> None:
 
 def _start_controller(config: pytest.Config) -> None:
     settings = run_settings(config)
+    if settings.run_code:
+        # Checks know no options; the one that runs code asks the environment, which workers inherit.
+        os.environ[sandbox.OPT_IN] = "1"
     run = GoldenRun(settings, config.rootpath)
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     if reporter and any(spec.backend == "gguf" and not fetched(spec.name) for spec in run.specs):
@@ -85,7 +90,7 @@ def _start_worker(config: pytest.Config) -> None:
 
 
 def _tasks(settings: RunSettings) -> tuple[GoldenTask, ...]:
-    return sampled(settings, load_golden(Path(settings.golden), settings.tasks))
+    return chosen_cases(settings, load_golden(Path(settings.golden), settings.tasks))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -6,9 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import pytest
+
+if TYPE_CHECKING:
+    from evals.cases import Split
 
 PACKAGE = Path(__file__).parent
 
@@ -23,11 +26,13 @@ class RunSettings:
     tasks: tuple[str, ...]
     host: str | None
     concurrency: int | None
+    split: Split | None
     sample: int | None
     reply_timeout_s: float
     refresh: bool
     store: bool
     gate: bool
+    run_code: bool
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -42,6 +47,7 @@ _TEXT_OPTIONS = {
     "golden": ("DIR", "folder of golden tasks (default: golden/)"),
     "reports": ("DIR", "folder that runs are written to (default: reports/)"),
     "ollama_host": ("ADDRESS", "Ollama server (default: OLLAMA_HOST, else 127.0.0.1:11434)"),
+    "split": ("dev|gate", "ask only the cases of one split (default: both)"),
     "sample": ("N", "ask only N cases, the same for everybody, by task and difficulty (default: all)"),
     "concurrency": ("N", "requests in flight at once (default: the server's slots, else 4)"),
     "reply_timeout": ("SECONDS", "longest wait for one whole reply (default: 300)"),
@@ -57,6 +63,7 @@ _FLAGS = {
     "refresh": "ask the models again, although their replies are in the store",
     "no_store": "neither read nor keep replies",
     "no_gate": "measure only: floors are shown, not enforced",
+    "run_code": "run code that models write, although this machine cannot fence it in (not needed on Linux)",
 }
 
 
@@ -122,6 +129,18 @@ def _count(config: pytest.Config, name: str) -> int | None:
     return None if number is None else int(number)
 
 
+def _split(config: pytest.Config) -> Split | None:
+    from evals.cases import Split  # not at the top: pytest loads this module in every run
+
+    given = _text(config, "split")
+    for name in get_args(Split):
+        if given == name:
+            return cast("Split", name)
+    if given is not None:
+        raise pytest.UsageError(f"--split is {given!r}; it takes {' or '.join(get_args(Split))}")
+    return None
+
+
 def run_settings(config: pytest.Config) -> RunSettings:
     """The run's settings; raises `pytest.UsageError` for values that mean nothing."""
     return RunSettings(
@@ -131,11 +150,13 @@ def run_settings(config: pytest.Config) -> RunSettings:
         tasks=_list(config, "task"),
         host=_text(config, "ollama_host"),
         concurrency=_count(config, "concurrency"),
+        split=_split(config),
         sample=_count(config, "sample"),
         reply_timeout_s=_number(config, "reply_timeout") or 300.0,
         refresh=_on(config, "refresh"),
         store=not _on(config, "no_store"),
         gate=not _on(config, "no_gate"),
+        run_code=_on(config, "run_code"),
     )
 
 

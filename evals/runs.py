@@ -49,6 +49,7 @@ class CheckRecord:
     reason: str
     cause: str = ""
     measures: Mapping[str, float] = field(default_factory=dict)
+    expected: Any = None
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -72,6 +73,7 @@ class CaseRecord:
     fault: str = ""
     stored: bool = False
     tags: tuple[str, ...] = ()
+    split: str = "gate"
 
     def to_json(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in self.__slots__}
@@ -119,6 +121,7 @@ def check_record(check: CaseCheck, result: CheckResult) -> CheckRecord:
         reason=result.reason,
         cause=result.cause,
         measures=dict(result.measures),
+        expected=check.check.expected(check.expect),
     )
 
 
@@ -242,6 +245,21 @@ def read_run(folder: Path) -> RunInfo:
         return RunInfo(**{**data, "models": models})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunRecordError(f"{path} is damaged: {error}") from error
+
+
+def finished_runs(reports: Path) -> list[Path]:
+    """The folders of complete runs, in order of name; none where there is no such folder."""
+    return sorted(path.parent for path in reports.glob("*/run.json"))
+
+
+def results_of_tasks(runs: Sequence[Path], hashes: Mapping[str, str]) -> list[CaseRecord]:
+    """Results of the named tasks over several runs, of tasks whose hash is still the same; raises `RunRecordError`."""
+    found: list[CaseRecord] = []
+    for folder in runs:
+        tasks = read_run(folder).tasks
+        same = {name for name, hash_ in hashes.items() if name in tasks and tasks[name]["hash"] == hash_}
+        found += [record for record in read_results(folder) if record.task in same]
+    return found
 
 
 def read_results(folder: Path) -> list[CaseRecord]:

@@ -1,14 +1,24 @@
-"""A small part of the golden cases that stands for all of them, the same for everybody. Pure."""
+"""Parts of the golden cases: one split, or a small sample that stands for all, the same for everybody. Pure."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from evals.cases import GoldenCase, GoldenTask
+from evals.cases import GoldenCase, GoldenTask, Split
 
 Stratum = tuple[str, str]
+
+
+def of_split(tasks: Sequence[GoldenTask], split: Split | None) -> tuple[GoldenTask, ...]:
+    """The tasks with their cases of one split, or with all. Tasks that have none are left out; hashes stay."""
+    return _with_cases(tasks, lambda case: split is None or case.split == split)
+
+
+def _with_cases(tasks: Sequence[GoldenTask], wanted: Callable[[GoldenCase], bool]) -> tuple[GoldenTask, ...]:
+    chosen = (replace(task, cases=tuple(filter(wanted, task.cases))) for task in tasks)
+    return tuple(task for task in chosen if task.cases)
 
 
 def sample_cases(tasks: Sequence[GoldenTask], size: int) -> tuple[GoldenTask, ...]:
@@ -28,11 +38,7 @@ def sample_cases(tasks: Sequence[GoldenTask], size: int) -> tuple[GoldenTask, ..
         for name, cases in strata.items()
         for case in sorted(cases, key=_rank)[: shares[name]]
     }
-    chosen = (
-        replace(task, cases=tuple(case for case in task.cases if (task.name, case.id) in taken))
-        for task in tasks
-    )
-    return tuple(task for task in chosen if task.cases)
+    return _with_cases(tasks, lambda case: (case.task, case.id) in taken)
 
 
 def _rank(case: GoldenCase) -> str:

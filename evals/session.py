@@ -38,7 +38,7 @@ from evals.runs import (
     task_facts,
     versions,
 )
-from evals.sampling import sample_cases
+from evals.sampling import of_split, sample_cases
 from evals.scores import Summary, summarise
 
 CaseKey = tuple[str, str, str, int]
@@ -60,9 +60,15 @@ class Item:
         return f"{label}-{self.case.task}/{self.case.id}-{self.check.label}"
 
 
-def sampled(settings: RunSettings, tasks: tuple[GoldenTask, ...]) -> tuple[GoldenTask, ...]:
-    """The tasks with the cases to run: all, or the sample that was asked for."""
-    return tasks if settings.sample is None else sample_cases(tasks, settings.sample)
+def chosen_cases(settings: RunSettings, tasks: tuple[GoldenTask, ...]) -> tuple[GoldenTask, ...]:
+    """The tasks with the cases to run: all, or those of the split and the sample that were asked for.
+
+    Raises `SettingsError` where none is left.
+    """
+    chosen = of_split(tasks, settings.split)
+    if not chosen:
+        raise SettingsError(f"no case of the chosen tasks is in the split '{settings.split}'")
+    return chosen if settings.sample is None else sample_cases(chosen, settings.sample)
 
 
 def all_items(models: Iterable[Model], tasks: Sequence[GoldenTask]) -> list[Item]:
@@ -168,6 +174,7 @@ def result_message(item: Item, key: str, reply: ModelReply, result: CheckResult,
     if asking.tell(item):
         message["reply"] = reply.to_json()
         message["tags"] = item.case.tags
+        message["split"] = item.case.split
         message["stored"] = key in asking.replies.stored
         message["notes"] = asking.replies.notes
     return json.dumps(message)
@@ -181,6 +188,7 @@ class GoldenRun:
         self.root = root
         self.tasks: tuple[GoldenTask, ...] = ()
         self.whole: tuple[GoldenTask, ...] = ()
+        self.available = 0
         self.models: tuple[Model, ...] = ()
         self.unavailable: dict[str, str] = {}
         self.items: dict[str, Item] = {}
@@ -211,8 +219,11 @@ class GoldenRun:
         """
         try:
             self.asking.replies.start()
-            self.whole = load_golden(Path(self.settings.golden), self.settings.tasks)
-            self.tasks = sampled(self.settings, self.whole)
+            golden = load_golden(Path(self.settings.golden), self.settings.tasks)
+            self.tasks = chosen_cases(self.settings, golden)
+            self.available = sum(len(task.cases) for task in of_split(golden, self.settings.split))
+            # The gate split stands for itself: it was made to judge. The dev split never does.
+            self.whole = of_split(golden, "gate") if self.settings.split == "gate" else golden
             self._git = git_state(self.root)
             found = self.asking.replies.resolve(self.specs)
             for spec, model in zip(self.specs, found, strict=True):
@@ -314,7 +325,7 @@ class GoldenRun:
             if key in written:
                 continue
             case = self._open.setdefault(key, _OpenCase())
-            case.tags = items[0].case.tags
+            case.tags, case.split = items[0].case.tags, items[0].case.split
             names = {check.name for check in case.checks}
             case.checks += [check_record(item.check, lost) for item in items if item.check.label not in names]
 
@@ -338,6 +349,7 @@ class GoldenRun:
             fault=reply.fault,
             stored=case.stored,
             tags=case.tags,
+            split=case.split,
         )
         self.records.append(record)
         self.writer.add(record, reply)
@@ -353,6 +365,7 @@ class _OpenCase:
         self.response = ""
         self.stored = False
         self.tags: tuple[str, ...] = ()
+        self.split = "gate"
 
     def take(self, message: Mapping[str, Any]) -> None:
         self.checks.append(CheckRecord(**message["check"]))
@@ -361,3 +374,4 @@ class _OpenCase:
             self.reply = ModelReply.from_json(message["reply"])
             self.stored = bool(message["stored"])
             self.tags = tuple(message["tags"])
+            self.split = message["split"]

@@ -319,6 +319,74 @@ def test_a_sample_is_the_same_for_everybody_and_said(evals: Evals, fault_server:
     assert sorted(fault_server.questions) == first
 
 
+def in_dev(evals: Evals, *names: str) -> None:
+    """Put cases of the small task into the dev split."""
+    path = evals.golden / "small" / "cases.yaml"
+    cases = [json.loads(line.removeprefix("- ")) for line in path.read_text().splitlines()]
+    split = {name: {"split": "dev"} for name in names}
+    path.write_text("".join(f"- {json.dumps({**case, **split.get(case['id'], {})})}\n" for case in cases))
+
+
+def test_a_split_is_asked_alone_and_said(evals: Evals, fault_server: FaultServer) -> None:
+    in_dev(evals, "q1")
+
+    dev = evals.run("--split", "dev")
+    assert dev.status == 0, dev.out
+    assert "1 cases of small in the split 'dev'" in dev.out
+    assert [(line["case"], line["split"]) for line in dev.results] == [("q1", "dev")]
+    assert "No verdict, only a part was selected (1 of 3 cases" in dev.out
+    assert len(fault_server.chats) == 1
+
+    both = evals.run()
+    assert [(line["case"], line["split"]) for line in both.results] == [
+        ("q0", "gate"),
+        ("q1", "dev"),
+        ("q2", "gate"),
+    ]
+
+
+def test_the_gate_split_alone_gets_a_verdict(evals: Evals) -> None:
+    in_dev(evals, "q1")
+
+    done = evals.run("--split", "gate")
+
+    assert done.status == 0, done.out
+    assert [line["case"] for line in done.results] == ["q0", "q2"]
+    assert "The gate holds." in done.out
+
+
+def test_a_sample_of_a_split_is_taken_from_that_split(evals: Evals) -> None:
+    in_dev(evals, "q0", "q1")
+
+    done = evals.run("--split", "dev", "--sample", "1")
+
+    assert "a sample of 1 of 2 cases of small in the split 'dev'" in done.out
+    assert done.results[0]["case"] in ("q0", "q1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--split", "dev"], "no case of the chosen tasks is in the split 'dev'"),
+        (["--split", "test"], "--split is 'test'; it takes dev or gate"),
+    ],
+    ids=["an empty split", "an unknown split"],
+)
+def test_a_split_that_holds_nothing_is_a_mistake(evals: Evals, arguments: list[str], says: str) -> None:
+    done = evals.run(*arguments)
+
+    assert done.status == 4
+    assert says in done.out
+    assert not evals.reports.exists()
+
+
+def test_many_tasks_are_counted_in_the_first_line(evals: Evals) -> None:
+    for number in range(3):
+        write_task(evals.golden, f"more{number}")
+
+    assert "goldengate: 12 cases of 4 tasks" in evals.run().out
+
+
 def test_two_cases_that_ask_the_same_share_one_request_and_both_are_judged(
     evals: Evals, fault_server: FaultServer
 ) -> None:
