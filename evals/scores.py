@@ -18,7 +18,10 @@ from evals.stats import wilson_interval
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One model's pass rate in one capability of one task, as fractions, with a 95% Wilson interval."""
+    """One model's pass rate in one capability of one task, as fractions, with a 95% Wilson interval.
+
+    `checks_passed` of `checks` are single checks over all cases: the k of n that several format checks sum to.
+    """
 
     model: str
     task: str
@@ -28,10 +31,17 @@ class Score:
     low: float
     high: float
     floor: float | None
+    checks_passed: int
+    checks: int
 
     @property
     def rate(self) -> float:
         return self.passes / self.n
+
+    @property
+    def points(self) -> tuple[float, float]:
+        """Checks passed a case and checks asked a case, means over the cases."""
+        return self.checks_passed / self.n, self.checks / self.n
 
     @property
     def holds(self) -> bool | None:
@@ -102,25 +112,23 @@ def summarise(
 
 
 def _scores(records: Iterable[CaseRecord], floors: Mapping[str, Mapping[str, float]]) -> Iterable[Score]:
-    passes: Counter[tuple[str, str, str]] = Counter()
-    asked: Counter[tuple[str, str, str]] = Counter()
+    # Per model, task and capability: the outcomes of each case's checks.
+    cases: dict[tuple[str, str, str], list[list[bool]]] = {}
     for record in records:
-        by_capability: dict[str, bool] = {}
+        by_capability: dict[str, list[bool]] = {}
         for check in record.checks:
-            ok = check.outcome == "pass"
-            by_capability[check.capability] = by_capability.get(check.capability, True) and ok
-        for capability, ok in by_capability.items():
-            key = (record.model, record.task, capability)
-            asked[key] += 1
-            passes[key] += ok
-    for (model, task, capability), n in asked.items():
-        right = passes[model, task, capability]
-        low, high = wilson_interval(right, n)
+            by_capability.setdefault(check.capability, []).append(check.outcome == "pass")
+        for capability, passed in by_capability.items():
+            cases.setdefault((record.model, record.task, capability), []).append(passed)
+    for (model, task, capability), outcomes in cases.items():
+        right = sum(map(all, outcomes))
+        low, high = wilson_interval(right, len(outcomes))
         floor = floors.get(task, {}).get(capability)
-        yield Score(model, task, capability, right, n, low, high, floor)
+        single, of = sum(map(sum, outcomes)), sum(map(len, outcomes))
+        yield Score(model, task, capability, right, len(outcomes), low, high, floor, single, of)
 
 
-def _measures(records: Iterable[CaseRecord]) -> Iterable[Measure]:
+def _measures(records: Sequence[CaseRecord]) -> Iterable[Measure]:
     asked: Counter[tuple[str, str, str]] = Counter()
     values: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     for record in records:
@@ -133,6 +141,36 @@ def _measures(records: Iterable[CaseRecord]) -> Iterable[Measure]:
         for name, found in by_name.items():
             mean = statistics.fmean(found)
             yield Measure(*key, name, sum(found) / asked[key], asked[key], mean, len(found))
+    yield from _macro_f1(records)
+
+
+def _macro_f1(records: Sequence[CaseRecord]) -> Iterable[Measure]:
+    """Macro F1 of every `label` check: the mean over classes of 2TP / (2TP + FP + FN).
+
+    Classes are those expected and those answered, as in scikit-learn's `f1_score(average="macro")`. A reply
+    without a label of the set answers no class, and so only adds to the misses of the expected one.
+    """
+    pairs: dict[tuple[str, str, str], list[tuple[str, str | None]]] = {}
+    for record in records:
+        for check in record.checks:
+            if check.kind == "label" and check.expected is not None:
+                # None: no reply that could be read, or no label of the set in it.
+                answered = check.extracted["label"] if isinstance(check.extracted, dict) else None
+                key = (record.model, record.task, check.name)
+                pairs.setdefault(key, []).append((check.expected, answered))
+    for key, found in pairs.items():
+        read_pairs = [pair for pair in found if pair[1] is not None]
+        over_readable = macro_f1(read_pairs) if read_pairs else 0.0
+        yield Measure(*key, "macro_f1", macro_f1(found), len(found), over_readable, len(read_pairs))
+
+
+def macro_f1(pairs: Sequence[tuple[str, str | None]]) -> float:
+    """Macro F1 of (expected, answered) pairs, one at least; see `_macro_f1`."""
+    right = Counter(expected for expected, answered in pairs if expected == answered)
+    expected_of = Counter(expected for expected, _ in pairs)
+    answered_of = Counter(answered for _, answered in pairs if answered is not None)
+    classes = expected_of.keys() | answered_of.keys()
+    return statistics.fmean(2 * right[one] / (expected_of[one] + answered_of[one]) for one in classes)
 
 
 def _figures(model: str, records: Sequence[CaseRecord]) -> ModelFigures:

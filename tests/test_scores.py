@@ -76,6 +76,60 @@ def test_a_measure_counts_the_unreadable_as_nothing_and_apart() -> None:
     assert (measure.over_readable, measure.readable) == (0.75, 2)
 
 
+def test_single_checks_sum_to_k_of_n_a_case() -> None:
+    five = [
+        check("pass" if number < 3 else "fail", name=f"f{number}", capability="format") for number in range(5)
+    ]
+    four = [check(name=f"f{number}", capability="format") for number in range(4)]
+
+    score = score_of([record(*five, case="a"), record(*four, case="b")], "format")
+
+    assert (score.passes, score.n) == (1, 2)
+    assert (score.checks_passed, score.checks, score.points) == (7, 9, (3.5, 4.5))
+
+
+def labelled(expected: str, answered: str | None, case: str) -> CaseRecord:
+    right = expected == answered
+    return record(
+        check(
+            "pass" if right else "fail",
+            kind="label",
+            name="label",
+            expected=expected,
+            extracted={"label": answered},
+        ),
+        case=case,
+    )
+
+
+def test_macro_f1_is_the_mean_over_expected_and_answered_classes() -> None:
+    # a: 2 right of 2 expected and 3 answered, F1 0.8; b: 0 of 1, 0; c, answered and never expected: 0.
+    pairs = [("a", "a"), ("a", "a"), ("b", "a"), ("d", "c"), ("d", "d")]
+    records = [labelled(*pair, case=f"c{number}") for number, pair in enumerate(pairs)]
+
+    (measure,) = summarise(records, {}).measures
+
+    assert measure.name == "macro_f1"
+    assert measure.over_all == measure.over_readable == pytest.approx((0.8 + 0 + 0 + 2 / 3) / 4)
+
+
+def test_a_reply_without_a_label_is_a_miss_of_the_expected_class_alone() -> None:
+    cut = record(check("fail", kind="label", name="label", expected="b", cause="truncated"), case="cut")
+    records = [labelled("a", "a", "a"), labelled("b", "b", "b"), labelled("b", None, "prose"), cut]
+
+    (measure,) = summarise(records, {}).measures
+
+    # b: 1 right of 3 expected and 1 answered.
+    assert (measure.over_all, measure.n) == (pytest.approx((1 + 2 / 4) / 2), 4)
+    assert (measure.over_readable, measure.readable) == (1.0, 2)
+
+
+def test_where_no_reply_holds_a_label_macro_f1_is_nothing() -> None:
+    (measure,) = summarise([labelled("a", None, "x")], {}).measures
+
+    assert (measure.over_all, measure.over_readable, measure.readable) == (0.0, 0.0, 0)
+
+
 def test_causes_are_those_of_whole_answers() -> None:
     records = [
         record(check("fail"), check("error", name="tone", cause="check broke"), case="a"),

@@ -40,6 +40,18 @@ def outcome_line(outcomes: dict[str, int]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in outcomes.items())
 
 
+def points_lines(scores: Sequence[Score]) -> Iterator[str]:
+    """`format, checks passed a case: judge 3.2 of 5`: a line a capability, for tasks that sum several checks to k of n."""
+    summed = [score for score in scores if score.checks > score.n]
+    for capability in dict.fromkeys(score.capability for score in summed):
+        parts = [
+            "{} {:.1f} of {:.3g}".format(score.task, *score.points)
+            for score in summed
+            if score.capability == capability
+        ]
+        yield f"{capability}, checks passed a case: {', '.join(parts)}"
+
+
 def measure_lines(summary: Summary, model: str) -> Iterator[str]:
     """The measures of a model, a line a task over all replies asked for, and one over those that could be read."""
     of_model = [one for one in summary.measures if one.model == model]

@@ -12,7 +12,14 @@ from rich.text import Text
 
 from evals.checks.answers import shorten
 from evals.gate import GateVerdict
-from evals.report.tables import SCORE_COLUMNS, measure_lines, outcome_line, score_cells, speed_line
+from evals.report.tables import (
+    SCORE_COLUMNS,
+    measure_lines,
+    outcome_line,
+    points_lines,
+    score_cells,
+    speed_line,
+)
 from evals.scores import ModelFigures, Score, Summary
 
 CAUSES_SHOWN = 8
@@ -39,7 +46,8 @@ def print_summary(
         console.print(Text(figures.model, style="bold"))
         scores = [score for score in summary.scores if score.model == figures.model]
         console.print(_score_tables(scores, full=console.width >= FULL_TABLE_COLUMNS))
-        console.print(Padding(_figures(figures, measure_lines(summary, figures.model)), (0, 0, 0, 2)))
+        lines = [*points_lines(scores), *measure_lines(summary, figures.model)]
+        console.print(Padding(_figures(figures, lines), (0, 0, 0, 2)))
     for message in unavailable.values():
         console.print()
         console.print(_plain(message, "red"))
@@ -83,9 +91,9 @@ def _score_table(scores: Sequence[Score], columns: Sequence[str]) -> Table:
     return table
 
 
-def _figures(figures: ModelFigures, measures: Iterable[str]) -> Group:
+def _figures(figures: ModelFigures, extra: Iterable[str]) -> Group:
     lines = [Text(f"replies: {outcome_line(dict(figures.outcomes))}")]
-    lines += [Text(line) for line in measures]
+    lines += [Text(line) for line in extra]
     if figures.causes:
         shown = list(figures.causes.items())[:CAUSES_SHOWN]
         lines.append(Text("misses in whole answers, by cause:"))
