@@ -10,18 +10,19 @@ import typer
 from evals.errors import GoldenGateError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+CHECK_FAILED = 1
 USAGE_ERROR = 4
 TYPER_USAGE_ERROR = 2
 
 GoldenFolder = Annotated[Path | None, typer.Option("--golden", help="folder of golden tasks")]
 
 
-def _golden() -> Path:
-    """The golden folder here, else the clone's."""
+def _folder(name: str) -> Path:
+    """`golden` or `reports` here, else the clone's."""
     from evals.options import default_folder
 
-    here = Path("golden")
-    return here if here.is_dir() else default_folder("golden", Path())
+    here = Path(name)
+    return here if here.is_dir() else default_folder(name, Path())
 
 
 @app.command()
@@ -32,7 +33,7 @@ def lint(
     """Check every golden case and print every problem with file and line."""
     from evals.cases import read_golden
 
-    found, problems = read_golden(golden or _golden(), tasks or ())
+    found, problems = read_golden(golden or _folder("golden"), tasks or ())
     for problem in sorted(problems, key=lambda one: (str(one.file), one.line)):
         typer.echo(str(problem))
     cases = sum(len(task.cases) for task in found)
@@ -62,6 +63,33 @@ def new(
 
     folder = write_task(golden, task)
     typer.echo(f"wrote {folder}; change its cases, then: python -m evals lint {task}")
+
+
+@app.command()
+def health(
+    tasks: Annotated[list[str] | None, typer.Argument(help="tasks to look at; all by default")] = None,
+    golden: GoldenFolder = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option("--run", help="a recorded run, repeatable; all of reports/ by default"),
+    ] = None,
+) -> None:
+    """Tell how fit the golden cases are to judge; exit status 1 if the splits share near duplicates."""
+    from rich.console import Console
+
+    from evals.cases import load_golden
+    from evals.health import task_health
+    from evals.report.health import print_health
+    from evals.runs import finished_runs, results_of_tasks
+
+    found = load_golden(golden or _folder("golden"), tasks or ())
+    records = results_of_tasks(
+        runs or finished_runs(_folder("reports")), {task.name: task.hash for task in found}
+    )
+    made = [task_health(task, records) for task in found]
+    print_health(Console(highlight=False, soft_wrap=False), made)
+    if any(one.across for one in made):
+        raise typer.Exit(CHECK_FAILED)
 
 
 def main() -> None:

@@ -11,7 +11,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from evals.backends.base import ModelReply
+from evals.cases import load_golden
+from evals.runs import RunWriter
 from tests.golden_folder import CASES, TASK, edited, write_golden
+from tests.records import check, record, run_info
 
 REAL = Path(__file__).parents[1] / "golden"
 
@@ -34,7 +38,7 @@ def test_lint_of_the_real_cases_finds_nothing(tmp_path: Path) -> None:
     done = evals("lint", "--golden", str(REAL), cwd=tmp_path)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("2 tasks, ") and done.stdout.endswith(" cases, 0 problems\n")
+    assert done.stdout.startswith("16 tasks, ") and done.stdout.endswith(" cases, 0 problems\n")
 
 
 def test_lint_tells_every_problem_in_order_of_file_and_line(tmp_path: Path) -> None:
@@ -62,7 +66,67 @@ def test_lint_looks_only_at_the_tasks_named(tmp_path: Path) -> None:
     assert evals("lint", "shades", cwd=tmp_path).returncode == 4
 
 
+def test_health_tells_the_figures_of_every_task(tmp_path: Path) -> None:
+    cases = (
+        CASES
+        + "- {id: ink, input: x, expect: {keywords: [blue]}, reference: blue, split: dev, tags: [hard]}\n"
+    )
+    write_golden(tmp_path / "golden", cases=cases)
+
+    done = evals("health", cwd=tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[1].split() == ["colours", "2", "1", "1", "2/4/4", "2/3/3", "0", "-", "-"]
+    assert "  tags: hard 1" in lines
+    assert "  recorded answers: 0, too few to tell checks that never fail or never pass" in lines
+    assert lines[-1] == "No near duplicate stands in both splits."
+
+
+def test_health_fails_on_a_near_duplicate_across_the_splits_and_only_there(tmp_path: Path) -> None:
+    twin = "- {id: twin, input: the sky ABOVE us, expect: {keywords: [blue]}, reference: blue, split: %s}\n"
+    golden = write_golden(tmp_path / "golden", cases=CASES + twin % "dev")
+
+    across = evals("health", cwd=tmp_path)
+    (golden / "colours" / "cases.yaml").write_text(CASES + twin % "gate")
+    within = evals("health", cwd=tmp_path)
+
+    assert across.returncode == 1
+    assert "near duplicates (100%), one in dev, one in gate: sky ~ twin" in across.stdout
+    assert across.stdout.endswith(
+        "1 near duplicate stands in both splits: move one of each pair, or write it anew.\n"
+    )
+    assert within.returncode == 0
+    assert "near duplicates (100%), in the same split: sky ~ twin" in within.stdout
+
+
+def recorded(tmp_path: Path, name: str, hash_: str) -> Path:
+    """A run of twenty answers to the small task, one check of which never fails."""
+    writer = RunWriter(tmp_path / "reports", name)
+    for number in range(20):
+        writer.add(record(check(), check("fail", name="tone"), case=f"c{number}"), ModelReply(text="x"))
+    writer.finish(run_info(tasks={"colours": {"hash": hash_}}), {}, "")
+    return writer.folder
+
+
+def test_health_looks_at_recorded_runs_of_the_same_task_alone(tmp_path: Path) -> None:
+    (task,) = load_golden(write_golden(tmp_path / "golden"))
+    recorded(tmp_path, "same", task.hash)
+    other = recorded(tmp_path, "other", "0" * 64)
+
+    found = evals("health", cwd=tmp_path).stdout
+    of_other = evals("health", "--run", str(other), cwd=tmp_path).stdout
+
+    assert "over 20 recorded answers, never failed: keywords" in found
+    assert "over 20 recorded answers, never passed: tone" in found
+    assert "recorded answers: 0, too few" in of_other
+
+
 MISTAKES = {
+    "health of a run that is not there": (
+        ["health", "--golden", str(REAL), "--run", "nowhere"],
+        "there is no run in nowhere",
+    ),
     "no folder": (
         ["lint", "--golden", "nowhere"],
         "there is no golden folder nowhere; name one with --golden DIR",

@@ -1,4 +1,4 @@
-"""The Wilson interval is the one that scipy computes, and keeps its word at the ends."""
+"""The figures are those that scipy computes, and keep their word at the ends."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm  # type: ignore[import-untyped]
+from scipy.stats import binom, binomtest, norm  # type: ignore[import-untyped]
 
-from evals.stats import Z_95, wilson_interval
+from evals.stats import Z_95, mcnemar_p, smallest_drop, wilson_interval
 
 GRID = [
     (passes, n) for n in (1, 2, 3, 7, 20, 91, 172, 1000, 10**6) for passes in {0, 1, n // 3, n // 2, n - 1, n}
@@ -63,3 +63,38 @@ def test_the_interval_holds_the_rate_and_mirrors(n: int, data: st.DataObject) ->
     turned = wilson_interval(n - passes, n)
     assert math.isclose(turned[0], 1 - high, abs_tol=1e-12)
     assert math.isclose(turned[1], 1 - low, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize(("lost", "p"), [(5, 0.0625), (6, 0.03125)])
+def test_six_losses_without_a_win_are_significant_and_five_are_not(lost: int, p: float) -> None:
+    assert mcnemar_p(lost, 0) == mcnemar_p(0, lost) == p
+
+
+@given(lost=st.integers(0, 300), won=st.integers(0, 300))
+def test_the_exact_p_of_mcnemar_is_that_of_a_fair_coin(lost: int, won: int) -> None:
+    fair = binomtest(lost, lost + won).pvalue if lost + won else 1.0
+
+    assert mcnemar_p(lost, won) == pytest.approx(fair, rel=1e-9)
+
+
+@pytest.mark.parametrize(("lost", "won"), [(-1, 0), (0, -1)])
+def test_negative_counts_are_refused(lost: int, won: int) -> None:
+    with pytest.raises(ValueError, match=f"{lost} lost, {won} won"):
+        mcnemar_p(lost, won)
+
+
+@pytest.mark.parametrize("n", [6, 24, 31, 172, 700])
+@pytest.mark.parametrize("power", [0.5, 0.8, 0.95])
+def test_the_smallest_drop_has_just_the_power_asked_for(n: int, power: float) -> None:
+    drop = smallest_drop(n, power)
+
+    assert drop is not None
+    assert binom.sf(5, n, drop) == pytest.approx(power, abs=1e-6)
+
+
+def test_a_stricter_level_needs_a_larger_drop_and_few_cases_show_none() -> None:
+    usual, strict = smallest_drop(50), smallest_drop(50, alpha=0.01)
+
+    assert usual and strict and strict > usual
+    assert smallest_drop(5) is None
+    assert smallest_drop(0) is None
