@@ -1,4 +1,4 @@
-"""Every real golden case tells its reference from wrong answers: empty, echoed, cut, fenced, or another case's."""
+"""Every real golden case tells its reference from wrong answers: empty, echoed, cut, fenced, plausible."""
 
 from __future__ import annotations
 
@@ -15,11 +15,23 @@ from evals.prompts import user_prompt
 
 TASKS = {task.name: task for task in load_golden(Path(__file__).parents[1] / "golden")}
 
+
+def shuffled(text: str) -> str:
+    """The same lines in another order; of one line the words, of one word the letters. '' where none differs."""
+    lines, words = text.strip().splitlines(), text.split()
+    for parts, glue in ((lines, "\n"), (words, " "), (list(text.strip()), "")):
+        if len(set(parts)) > 1:
+            # The first part last, and the rest turned round: no part stays beside its old neighbour's same side.
+            return glue.join([*reversed(parts[1:]), parts[0]])
+    return ""
+
+
 MUTATIONS: dict[str, Callable[[GoldenCase], str]] = {
     "an empty answer": lambda case: "",
     "white space": lambda case: " \n",
     "an empty object": lambda case: "{}",
     "an echo of the input": lambda case: case.input,
+    "the reference shuffled": lambda case: shuffled(case.reference),
     "half of the reference": lambda case: case.reference[: len(case.reference) // 2],
     "nine tenths of the reference": lambda case: case.reference[: len(case.reference) * 9 // 10],
     "all but the last character": lambda case: case.reference.rstrip()[:-1],
@@ -29,6 +41,9 @@ MUTATIONS: dict[str, Callable[[GoldenCase], str]] = {
     "the reference as thinking": lambda case: f"<think>{case.reference}</think>",
     "a refusal that helps with nothing": lambda case: "I'm sorry, but I can't help with that.",
 }
+# Where the answer may stand behind words, these are right answers.
+FREE_BEFORE_THE_ANSWER = {"a sentence before the reference", "the reference twice"}
+FREE_TASKS = {"math_reasoning"}
 
 
 def first_miss(task: GoldenTask, case: GoldenCase, text: str) -> str:
@@ -58,12 +73,74 @@ def test_every_reference_passes_all_its_checks(name: str) -> None:
     assert {case: check for case, check in missed.items() if check} == {}
 
 
-@pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("mutate", MUTATIONS.values(), ids=[name.replace(" ", "-") for name in MUTATIONS])
-def test_a_wrong_answer_misses_at_least_one_check(mutate: Callable[[GoldenCase], str], name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "mutation"),
+    [
+        pytest.param(name, mutation, id=f"{name}-{mutation.replace(' ', '-')}")
+        for name in TASKS
+        for mutation in MUTATIONS
+        if not (name in FREE_TASKS and mutation in FREE_BEFORE_THE_ANSWER)
+    ],
+)
+def test_a_wrong_answer_misses_at_least_one_check(name: str, mutation: str) -> None:
+    mutate = MUTATIONS[mutation]
     weak = [case.id for case in TASKS[name].cases if not first_miss(TASKS[name], case, mutate(case))]
 
     assert weak == []
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_plausible_wrong_answers_stand_beside_a_third_of_the_cases_and_each_misses(name: str) -> None:
+    task = TASKS[name]
+    given = [case for case in task.cases if case.wrong]
+
+    assert len(given) * 3 >= len(task.cases)
+    assert [case.id for case in given for text in case.wrong if not first_miss(task, case, text)] == []
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_both_splits_hold_every_difficulty(name: str) -> None:
+    kinds = {(case.split, case.tags[0]) for case in TASKS[name].cases}
+
+    assert kinds == {(split, level) for split in ("dev", "gate") for level in ("easy", "medium", "hard")}
+
+
+LEAST = {
+    "judge": 30,
+    "planner": 24,
+    "seeder": 24,
+    "spacer": 24,
+    "quizzer": 24,
+    "reflector": 24,
+    "analyst": 24,
+    "note_writer": 24,
+    "math_reasoning": 40,
+    "code_python": 30,
+    "text_analysis": 30,
+    "intent_label": 40,
+    "answer_from_context": 30,
+    "general_knowledge": 30,
+    "minecraft_ops": 150,
+    "entity_extraction": 80,
+}
+
+
+def test_the_library_holds_every_task_with_enough_cases() -> None:
+    short = {
+        name: len(TASKS[name].cases) if name in TASKS else 0
+        for name, least in LEAST.items()
+        if name not in TASKS or len(TASKS[name].cases) < least
+    }
+
+    assert short == {}
+    assert TASKS.keys() == LEAST.keys()
+
+
+@pytest.mark.parametrize(("name", "of"), {"judge": 5, "planner": 5, "seeder": 8, "reflector": 4}.items())
+def test_tasks_that_are_scored_as_k_of_n_have_n_format_checks_in_every_case(name: str, of: int) -> None:
+    counts = {sum(check.capability == "format" for check in case.checks) for case in TASKS[name].cases}
+
+    assert counts == {of}
 
 
 @pytest.mark.parametrize("name", TASKS)
