@@ -148,17 +148,22 @@ def _macro_f1(records: Sequence[CaseRecord]) -> Iterable[Measure]:
     """Macro F1 of every `label` check: the mean over classes of 2TP / (2TP + FP + FN).
 
     Classes are those expected and those answered, as in scikit-learn's `f1_score(average="macro")`. A reply
-    without a label of the set answers no class, and so only adds to the misses of the expected one.
+    without a label of the set answers no class, and so only adds to the misses of the expected one. Where cases
+    choose from sets of their own there are no common classes, and no such figure.
     """
     pairs: dict[tuple[str, str, str], list[tuple[str, str | None]]] = {}
+    sets: dict[tuple[str, str, str], set[tuple[str, ...]]] = {}
     for record in records:
         for check in record.checks:
             if check.kind == "label" and check.expected is not None:
                 # None: no reply that could be read, or no label of the set in it.
                 answered = check.extracted["label"] if isinstance(check.extracted, dict) else None
                 key = (record.model, record.task, check.name)
-                pairs.setdefault(key, []).append((check.expected, answered))
+                pairs.setdefault(key, []).append((check.expected["label"], answered))
+                sets.setdefault(key, set()).add(tuple(check.expected["of"]))
     for key, found in pairs.items():
+        if len(sets[key]) > 1:
+            continue
         read_pairs = [pair for pair in found if pair[1] is not None]
         over_readable = macro_f1(read_pairs) if read_pairs else 0.0
         yield Measure(*key, "macro_f1", macro_f1(found), len(found), over_readable, len(read_pairs))

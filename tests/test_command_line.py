@@ -77,7 +77,7 @@ def test_health_tells_the_figures_of_every_task(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[1].split() == ["colours", "2", "1", "1", "2/4/4", "2/3/3", "0", "-", "-"]
+    assert lines[1].split() == ["colours", "2", "1", "1", "2/4/4", "2/3/3", "-", "-"]
     assert "  tags: hard 1" in lines
     assert "  recorded answers: 0, too few to tell checks that never fail or never pass" in lines
     assert lines[-1] == "No near duplicate stands in both splits."

@@ -41,9 +41,6 @@ MUTATIONS: dict[str, Callable[[GoldenCase], str]] = {
     "the reference as thinking": lambda case: f"<think>{case.reference}</think>",
     "a refusal that helps with nothing": lambda case: "I'm sorry, but I can't help with that.",
 }
-# Where the answer may stand behind words, these are right answers.
-FREE_BEFORE_THE_ANSWER = {"a sentence before the reference", "the reference twice"}
-FREE_TASKS = {"math_reasoning"}
 
 
 def first_miss(task: GoldenTask, case: GoldenCase, text: str) -> str:
@@ -73,15 +70,8 @@ def test_every_reference_passes_all_its_checks(name: str) -> None:
     assert {case: check for case, check in missed.items() if check} == {}
 
 
-@pytest.mark.parametrize(
-    ("name", "mutation"),
-    [
-        pytest.param(name, mutation, id=f"{name}-{mutation.replace(' ', '-')}")
-        for name in TASKS
-        for mutation in MUTATIONS
-        if not (name in FREE_TASKS and mutation in FREE_BEFORE_THE_ANSWER)
-    ],
-)
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=[name.replace(" ", "-") for name in MUTATIONS])
 def test_a_wrong_answer_misses_at_least_one_check(name: str, mutation: str) -> None:
     mutate = MUTATIONS[mutation]
     weak = [case.id for case in TASKS[name].cases if not first_miss(TASKS[name], case, mutate(case))]

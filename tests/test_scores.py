@@ -88,14 +88,14 @@ def test_single_checks_sum_to_k_of_n_a_case() -> None:
     assert (score.checks_passed, score.checks, score.points) == (7, 9, (3.5, 4.5))
 
 
-def labelled(expected: str, answered: str | None, case: str) -> CaseRecord:
+def labelled(expected: str, answered: str | None, case: str, of: str = "abcd") -> CaseRecord:
     right = expected == answered
     return record(
         check(
             "pass" if right else "fail",
             kind="label",
             name="label",
-            expected=expected,
+            expected={"label": expected, "of": of},
             extracted={"label": answered},
         ),
         case=case,
@@ -114,7 +114,10 @@ def test_macro_f1_is_the_mean_over_expected_and_answered_classes() -> None:
 
 
 def test_a_reply_without_a_label_is_a_miss_of_the_expected_class_alone() -> None:
-    cut = record(check("fail", kind="label", name="label", expected="b", cause="truncated"), case="cut")
+    cut = record(
+        check("fail", kind="label", name="label", expected={"label": "b", "of": "abcd"}, cause="truncated"),
+        case="cut",
+    )
     records = [labelled("a", "a", "a"), labelled("b", "b", "b"), labelled("b", None, "prose"), cut]
 
     (measure,) = summarise(records, {}).measures
@@ -122,6 +125,12 @@ def test_a_reply_without_a_label_is_a_miss_of_the_expected_class_alone() -> None
     # b: 1 right of 3 expected and 1 answered.
     assert (measure.over_all, measure.n) == (pytest.approx((1 + 2 / 4) / 2), 4)
     assert (measure.over_readable, measure.readable) == (1.0, 2)
+
+
+def test_cases_with_label_sets_of_their_own_have_no_macro_f1() -> None:
+    records = [labelled("a", "a", "one"), labelled("x", "y", "other", of="xyz")]
+
+    assert summarise(records, {}).measures == ()
 
 
 def test_where_no_reply_holds_a_label_macro_f1_is_nothing() -> None:

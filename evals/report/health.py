@@ -13,7 +13,7 @@ from evals.health import ENOUGH_ANSWERS, NEAR, Lengths, NearPair, TaskHealth
 from evals.report.tables import percent
 
 PAIRS_SHOWN = 10
-COLUMNS = ("task", "cases", "dev", "gate", "input", "answer", "wrong", "drop", "in gate")
+COLUMNS = ("task", "cases", "dev", "gate", "input", "answer", "drop", "in gate")
 
 
 def print_health(console: Console, tasks: Sequence[TaskHealth]) -> None:
@@ -25,7 +25,7 @@ def print_health(console: Console, tasks: Sequence[TaskHealth]) -> None:
         table.add_row(*_cells(one))
     console.print(table)
     console.print(
-        "input, answer: words, median / 90% / most; wrong: cases with wrong answers; drop: the smallest drop of a "
+        "input, answer: words, median / 90% / most; drop: the smallest drop of a "
         "pass rate that all cases, or those of the gate split, show at 80% power, at best."
     )
     for one in tasks:
@@ -54,7 +54,6 @@ def _cells(one: TaskHealth) -> tuple[str, ...]:
         gate,
         _words(one.inputs),
         _words(one.references),
-        str(one.wrong),
         *drops,
     )
 
@@ -65,6 +64,7 @@ def _words(lengths: Lengths) -> str:
 
 def _lines(one: TaskHealth) -> Iterator[str]:
     yield "tags: " + (", ".join(f"{tag} {count}" for tag, count in one.tags.items()) or "none")
+    yield f"wrong answers beside {one.wrong} of {one.cases} cases"
     for pair in one.near[:PAIRS_SHOWN]:
         yield _pair(pair)
     if len(one.near) > PAIRS_SHOWN:

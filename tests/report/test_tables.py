@@ -26,7 +26,7 @@ def test_checks_of_a_task_are_summed_to_k_of_n_a_case_a_line_a_capability() -> N
 
     assert list(points_lines(summarise(records, {}).scores)) == [
         "format, checks passed a case: judge 3.5 of 5, seeder 8.0 of 8",
-        "content, checks passed a case: seeder 0.5 of 2",
+        "content, checks passed a case: seeder 1.0 of 2",
     ]
 
 
