@@ -7,13 +7,18 @@ check see commands that a careless client would have run.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, NoReturn
+
+import regex
 
 # Beyond this many characters nothing is dug out of prose: each brace would start a parse.
 LENIENT_LIMIT = 200_000
@@ -21,6 +26,10 @@ LENIENT_STARTS = 50
 
 # What an answer may nest. Deeper values exist only to break what reads them: copying one takes a stack.
 MAX_DEPTH = 64
+
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+_LONG_RUN = regex.compile(r"(\p{M}{30})(?=\p{M})")
 
 _FENCE = re.compile(r"```[\w+-]*[ \t]*\r?\n(.*?)(?:```|\Z)", re.DOTALL)
 
@@ -129,6 +138,53 @@ def at_path(value: Any, path: str) -> Any:
         else:
             raise KeyError(part)
     return value
+
+
+def all_at_path(value: Any, path: str) -> list[Any]:
+    """All that stands at a dotted path where `*` is every item of a list (or value of an object), in order.
+
+    An item that lacks the rest of the path gives nothing; nor does a path that leads nowhere.
+    """
+    found = [value]
+    for part in path.split("."):
+        below: list[Any] = []
+        for whole in found:
+            if part == "*":
+                below += (
+                    whole if isinstance(whole, list) else whole.values() if isinstance(whole, dict) else ()
+                )
+            else:
+                with contextlib.suppress(KeyError):
+                    below.append(at_path(whole, part))
+        found = below
+    return found
+
+
+def read_date(text: str) -> date | None:
+    """The day that `2026-03-01` stands for; None for any other form, or a day that no calendar has."""
+    try:
+        return date.fromisoformat(text) if _ISO_DATE.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def nfkc(text: str) -> str:
+    """Unicode NFKC in bounded time.
+
+    Made stream-safe first (Unicode Standard Annex #15, section 13): to put a run of n marks into their
+    canonical order takes n * n steps, so none is longer than 30.
+    """
+    return unicodedata.normalize("NFKC", _LONG_RUN.sub("\\1\u034f", text))
+
+
+def folded(text: str) -> str:
+    """NFKC with folded case, composed before and after: folding may leave an accent beside a letter it goes with."""
+    return nfkc(nfkc(text).casefold())
+
+
+def plain(text: str) -> str:
+    """A text to compare by: NFKC, on one line with single spaces, letters in their case."""
+    return " ".join(nfkc(text).split())
 
 
 def shorten(text: str, limit: int = 80) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from evals.checks.answers import at_path, read_json, shorten
+from evals.checks.answers import at_path, folded, read_json, shorten
 from evals.checks.base import Answer, Check, CheckResult, Strict, failed, passed
 
 
@@ -45,9 +45,7 @@ def plain_name(name: str) -> str:
 
     What holds neither letters nor numbers stays as it is.
     """
-    # Folding may leave an accent beside a letter that it now composes with: normalise before and after.
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    text = " ".join(folded.split())
+    text = " ".join(folded(name).split())
     while (inner := _inner(text).removeprefix("the ")) and inner != text:
         text = inner
     return text

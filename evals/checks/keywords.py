@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from evals.checks.answers import plain
 from evals.checks.base import Answer, Check, CheckResult, Strict, failed, passed
 
 
@@ -64,5 +64,5 @@ class Keywords(Check):
         return passed(found, "all keywords as wanted", value=value)
 
     def _plain(self, text: str) -> str:
-        text = " ".join(unicodedata.normalize("NFKC", text).split())
+        text = plain(text)
         return text.casefold() if self.ignore_case else text

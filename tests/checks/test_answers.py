@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from datetime import date
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evals.checks.answers import MAX_DEPTH, at_path, read_json, shorten
+from evals.checks.answers import MAX_DEPTH, all_at_path, at_path, folded, plain, read_date, read_json, shorten
 
 STRICT = {
     "an object": ('{"a": 1}', {"a": 1}),
@@ -50,6 +51,7 @@ NOT_STRICT: dict[str, tuple[str, str, Any]] = {
     "a byte order mark": ('\ufeff{"a": 1}', "prose around JSON", {"a": 1}),
     "a number of 5,000 digits": ("9" * 5000, "not JSON", None),
     "too deep": ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "not JSON", None),
+    "objects too deep": ('{"a":' * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1), "not JSON", None),
     "far too deep": ('{"a":' * 100_000, "not JSON", None),
     "too deep inside a fence": ("```\n" + "[" * 500 + "]" * 500 + "\n```", "not JSON", None),
 }
@@ -167,6 +169,69 @@ def test_a_path_that_leads_nowhere_is_a_key_error(path: str) -> None:
         at_path({"a": [1, 2]}, path)
 
 
+WILD: dict[str, list[Any]] = {
+    "a.*.b": [1, None],
+    "a.*": [{"b": 1}, {}, {"b": None}, 2],
+    "a.0.b": [1],
+    "a": [[{"b": 1}, {}, {"b": None}, 2]],
+    "c.*": [3, [4, 5]],
+    "c.*.*": [4, 5],
+    "c.e.*": [4, 5],
+    "*.d": [3],
+    "*.*.b": [1, None],
+    "c.d.*": [],
+    "a.*.b.*": [],
+    "a.9": [],
+    "x.*": [],
+    "": [],
+    "a.": [],
+}
+
+
+@pytest.mark.parametrize(("path", "found"), WILD.items(), ids=[path or "nothing" for path in WILD])
+def test_a_star_in_a_path_is_every_item(path: str, found: list[Any]) -> None:
+    value = {"a": [{"b": 1}, {}, {"b": None}, 2], "c": {"d": 3, "e": [4, 5]}}
+
+    assert all_at_path(value, path) == found
+
+
+@given(
+    value=json_values,
+    path=st.lists(st.sampled_from(["0", "1", "a", "b"]), min_size=1, max_size=3).map(".".join),
+)
+def test_a_path_without_a_star_finds_what_at_path_finds(value: Any, path: str) -> None:
+    try:
+        wanted = [at_path(value, path)]
+    except KeyError:
+        wanted = []
+
+    assert all_at_path(value, path) == wanted
+    assert all_at_path([value, value], f"*.{path}") == wanted * 2
+
+
+DAYS = {
+    "2026-03-01": date(2026, 3, 1),
+    "2028-02-29": date(2028, 2, 29),
+    "0001-01-01": date(1, 1, 1),
+    "2026-02-29": None,
+    "2026-00-01": None,
+    "0000-01-01": None,
+    "20260301": None,
+    "2026-W10-1": None,
+    "2026-3-1": None,
+    " 2026-03-01": None,
+    "2026-03-01T00:00": None,
+    "2026-03-01\n": None,
+    "２０２６-03-01": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize(("text", "day"), DAYS.items(), ids=[repr(text) for text in DAYS])
+def test_a_day_is_read_in_one_form(text: str, day: date | None) -> None:
+    assert read_date(text) == day
+
+
 ESCAPED = {
     "an escape sequence": ("\x1b[31mred", r"\x1b[31mred"),
     "a window title": ("\x1b]0;owned\x07", r"\x1b]0;owned\x07"),
@@ -205,3 +270,33 @@ def test_a_cut_is_marked() -> None:
     assert shorten("a" * 81) == "a" * 79 + "…"
     assert shorten("a" * 80) == "a" * 80
     assert shorten("\n" * 1_000_000, 6) == r"\n\n\…"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("  a \n\t b ", "a b"), ("ｂｌｕｅ", "blue"), ("Zoe\u0308", "Zoë"), ("A\u00a0b", "A b"), ("Ab", "Ab")],
+)
+def test_plain_text_is_comparable(text: str, wanted: str) -> None:
+    assert plain(text) == wanted
+
+
+@given(st.text(st.sampled_from("a \n\u0301\u0315é１"), max_size=30))
+def test_plain_is_nfkc_where_marks_are_few(text: str) -> None:
+    assert plain(text) == " ".join(unicodedata.normalize("NFKC", text).split())
+
+
+def test_a_million_marks_are_put_in_order_in_time() -> None:
+    assert plain("a" + "\u0315\u0300" * 500_000).startswith("à\u0300")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("STRASSE", "strasse"), ("Straße", "strasse"), ("ZOE\u0308", "zoë"), ("\u0345A", "ιa")],
+)
+def test_folded_text_has_neither_capitals_nor_loose_accents(text: str, wanted: str) -> None:
+    assert folded(text) == wanted
+
+
+@given(st.text())
+def test_folding_twice_changes_nothing_more(text: str) -> None:
+    assert folded(folded(text)) == folded(text)

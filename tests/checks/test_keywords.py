@@ -78,3 +78,11 @@ def test_an_answer_made_of_the_words_has_them(words: list[str], between: str) ->
 
     assert result.outcome is CheckOutcome.PASS
     assert check().problems(expect) == []
+
+
+def test_a_megabyte_of_marks_is_judged_in_time() -> None:
+    result = check().judge(
+        KeywordsExpect(keywords=["blue"]), Answer("a" + "\u0315\u0300" * 500_000 + " blue")
+    )
+
+    assert result.outcome is CheckOutcome.PASS
