@@ -1,0 +1,96 @@
+"""`token_f1`: a short answer against accepted ones, by exact match or token F1 as in SQuAD.
+
+Rajpurkar et al. 2016, "SQuAD: 100,000+ Questions for Machine Comprehension of Text", section 6.1: both texts
+are normalised (lower case, no punctuation, no articles a/an/the, single spaces) and compared as bags of tokens,
+F1 = 2 · common / (tokens of the reply + tokens of the answer); the best of the accepted answers counts.
+
+Beyond ASCII this goes further than SQuAD's script: NFKC and case folding in place of lower case, and all Unicode
+punctuation, not only ASCII's. Not covered: word order, synonyms, numbers in other spellings, articles of other
+languages, and languages written without spaces, where a whole sentence is one token. Nor figures with a decimal
+point or a minus sign, which go with the punctuation; lint refuses them as accepted answers.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections import Counter
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from evals.checks.answers import folded, shorten
+from evals.checks.base import Answer, Check, CheckResult, Strict, failed, passed
+
+# Without its punctuation 1.5 is 15, and -40 is 40.
+_FIGURE = re.compile(r"(?<![\w.])(?:[-−]\d|\d+\.\d+(?![\w.]))")
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+
+
+class TokenF1Expect(Strict):
+    """What a case expects."""
+
+    answers: list[str] = Field(default=[], description="accepted answers; the best match counts")
+
+
+def normal_tokens(text: str) -> list[str]:
+    """The tokens of a text after SQuAD's normalisation."""
+    plain = folded(text)
+    punctuation = {ord(char): None for char in set(plain) if _is_punctuation(char)}
+    return _ARTICLES.sub(" ", plain.translate(punctuation)).split()
+
+
+def _is_punctuation(char: str) -> bool:
+    # ASCII's list also holds what Unicode calls symbols: $ + < = > ^ ` | ~
+    return char in string.punctuation or unicodedata.category(char).startswith("P")
+
+
+def token_f1(reply: list[str], answer: list[str]) -> float:
+    """F1 of two bags of tokens; 0 where one of them is empty."""
+    common = (Counter(reply) & Counter(answer)).total()
+    return 2 * common / (len(reply) + len(answer)) if common else 0.0
+
+
+class TokenF1(Check):
+    """value is 1 or 0 with `exact: true`, and the F1 with `min_f1`, the least F1 that passes."""
+
+    Expect = TokenF1Expect
+
+    kind: Literal["token_f1"]
+    exact: bool = False
+    min_f1: float | None = Field(default=None, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_one_bar(self) -> Self:
+        if self.exact == (self.min_f1 is not None):
+            raise ValueError("needs one of 'exact: true' and min_f1")
+        return self
+
+    def applies(self, expect: TokenF1Expect) -> bool:
+        return bool(expect.answers)
+
+    def problems(self, expect: TokenF1Expect) -> list[str]:
+        empty = [answer for answer in expect.answers if not normal_tokens(answer)]
+        found = [f"of the answer {answer!r} normalisation leaves nothing" for answer in empty]
+        return found + [
+            f"in the answer {answer!r} a point or minus sign would not count: use numeric"
+            for answer in expect.answers
+            if _FIGURE.search(answer)
+        ]
+
+    def judge(self, expect: TokenF1Expect, answer: Answer) -> CheckResult:
+        got = normal_tokens(answer.text)
+        wanted = {accepted: normal_tokens(accepted) for accepted in expect.answers}
+        f1s = {accepted: token_f1(got, tokens) for accepted, tokens in wanted.items()}
+        nearest = max(f1s, key=lambda accepted: f1s[accepted])
+        f1, exact = f1s[nearest], float(bool(got) and got in wanted.values())
+        extracted = {"answer": shorten(" ".join(got[:40])), "nearest": shorten(nearest)}
+        value = exact if self.min_f1 is None else f1
+        if value >= (1 if self.min_f1 is None else self.min_f1):
+            said = "is" if exact else f"F1 {f1:.2f} with"
+            return passed(extracted, f"{said} {shorten(nearest)!r}", value=value, exact=exact, f1=f1)
+        bar = "is not" if self.min_f1 is None else f"F1 {f1:.2f} < {self.min_f1:g} with"
+        reason = f"{shorten(' '.join(got[:40]), 60)!r} {bar} {shorten(nearest)!r}"
+        cause = "no word in common" if not f1 else "another answer"
+        return failed(cause, reason, extracted=extracted, value=value, exact=exact, f1=f1)
