@@ -33,7 +33,10 @@ Made = TypeVar("Made")
 FORMAT = 1
 EXTRACTED_LIMIT = 4000
 SYNC_EVERY_S = 0.5
-_PACKAGES = ("goldengate", "pytest", "pytest-xdist", "ollama", "xllamacpp", "jsonschema", "mecha", "regex")
+_PACKAGES = (
+    *("goldengate", "pytest", "pytest-xdist", "ollama", "xllamacpp", "jsonschema", "mecha", "regex"),
+    *("markdown-it-py", "py3langid", "rapidfuzz"),
+)
 
 
 @dataclass(frozen=True, slots=True)
