@@ -8,8 +8,6 @@ from dataclasses import replace
 
 from evals.cases import GoldenCase, GoldenTask, Split
 
-Stratum = tuple[str, str]
-
 
 def of_split(tasks: Sequence[GoldenTask], split: Split | None) -> tuple[GoldenTask, ...]:
     """The tasks with their cases of one split, or with all. Tasks that have none are left out; hashes stay."""
@@ -24,20 +22,24 @@ def _with_cases(tasks: Sequence[GoldenTask], wanted: Callable[[GoldenCase], bool
 def sample_cases(tasks: Sequence[GoldenTask], size: int) -> tuple[GoldenTask, ...]:
     """`size` cases, stratified by task and first tag (the difficulty), in the order of the files.
 
-    Each stratum gets its share by the largest-remainder method; within one, cases are taken in the order of
-    the SHA-256 of `task/id`, so adding a case elsewhere changes nothing here. A task's hash stays that of the
-    whole task. Tasks of which nothing is taken are left out.
+    Each task gets its share by the largest-remainder method, one case at least as far as `size` reaches; each
+    difficulty gets its share of its task's in the same way. Within one, cases are taken in the order of the
+    SHA-256 of `task/id`. A task's hash stays that of the whole task. Tasks of which nothing is taken are left out.
     """
-    strata: dict[Stratum, list[GoldenCase]] = {}
+    by_task = _shares({task.name: len(task.cases) for task in tasks if task.cases}, size)
+    for name in sorted(name for name, share in by_task.items() if not share):
+        most = max(by_task, key=lambda other: (by_task[other], other))
+        if by_task[most] > 1:
+            by_task[most] -= 1
+            by_task[name] = 1
+    taken: set[tuple[str, str]] = set()
     for task in tasks:
+        strata: dict[str, list[GoldenCase]] = {}
         for case in task.cases:
-            strata.setdefault((task.name, case.tags[0] if case.tags else ""), []).append(case)
-    shares = _shares({name: len(cases) for name, cases in strata.items()}, size)
-    taken = {
-        (case.task, case.id)
-        for name, cases in strata.items()
-        for case in sorted(cases, key=_rank)[: shares[name]]
-    }
+            strata.setdefault(case.tags[0] if case.tags else "", []).append(case)
+        shares = _shares({tag: len(cases) for tag, cases in strata.items()}, by_task.get(task.name, 0))
+        for tag, cases in strata.items():
+            taken |= {(case.task, case.id) for case in sorted(cases, key=_rank)[: shares[tag]]}
     return _with_cases(tasks, lambda case: (case.task, case.id) in taken)
 
 
@@ -45,7 +47,7 @@ def _rank(case: GoldenCase) -> str:
     return hashlib.sha256(f"{case.task}/{case.id}".encode()).hexdigest()
 
 
-def _shares(sizes: Mapping[Stratum, int], wanted: int) -> dict[Stratum, int]:
+def _shares(sizes: Mapping[str, int], wanted: int) -> dict[str, int]:
     total = sum(sizes.values())
     if wanted >= total:
         return dict(sizes)

@@ -222,8 +222,10 @@ class GoldenRun:
             golden = load_golden(Path(self.settings.golden), self.settings.tasks)
             self.tasks = chosen_cases(self.settings, golden)
             self.available = sum(len(task.cases) for task in of_split(golden, self.settings.split))
-            # The gate split stands for itself: it was made to judge. The dev split never does.
-            self.whole = of_split(golden, "gate") if self.settings.split == "gate" else golden
+            # The gate split stands for itself: it was made to judge. The dev split never does, nor does a gate split
+            # that leaves out a task altogether.
+            gate = of_split(golden, "gate")
+            self.whole = gate if self.settings.split == "gate" and len(gate) == len(golden) else golden
             self._git = git_state(self.root)
             found = self.asking.replies.resolve(self.specs)
             for spec, model in zip(self.specs, found, strict=True):

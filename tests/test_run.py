@@ -355,6 +355,16 @@ def test_the_gate_split_alone_gets_a_verdict(evals: Evals) -> None:
     assert "The gate holds." in done.out
 
 
+def test_a_gate_split_that_leaves_a_task_out_gets_no_verdict(evals: Evals) -> None:
+    write_task(evals.golden, "other")
+    in_dev(evals, "q0", "q1", "q2")
+
+    done = evals.run("--split", "gate")
+
+    assert done.status == 0, done.out
+    assert "No verdict, only a part was selected (3 of 6 cases" in done.out
+
+
 def test_a_sample_of_a_split_is_taken_from_that_split(evals: Evals) -> None:
     in_dev(evals, "q0", "q1")
 

@@ -57,6 +57,18 @@ def test_a_sample_takes_its_share_of_each_task_and_difficulty() -> None:
     assert by_tag(chosen) == {("colours", ("easy",)): 6, ("colours", ("hard",)): 3, ("shades", ("easy",)): 1}
 
 
+def test_no_task_is_left_out_while_another_has_several() -> None:
+    tasks = [
+        task("colours", [("gate", "easy")] * 200),
+        *(task(f"t{n}", [("gate", "easy")] * 2) for n in range(4)),
+    ]
+
+    chosen = sample_cases(tasks, 8)
+
+    assert {one.name: len(one.cases) for one in chosen} == {"colours": 4, "t0": 1, "t1": 1, "t2": 1, "t3": 1}
+    assert len(sample_cases(tasks, 3)) == 3
+
+
 def test_a_case_added_to_one_task_changes_nothing_in_another() -> None:
     colours = task("colours", [("gate", "easy")] * 40)
     before = sample_cases([colours, task("shades", [("gate", "easy")] * 40)], 20)
