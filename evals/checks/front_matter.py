@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, Self
 
@@ -23,7 +24,7 @@ FaultOf = Callable[[Any], str]  # what is amiss with a value, in words; '' if no
 
 TYPES: dict[str, Callable[[Any], bool]] = {
     "list": lambda value: isinstance(value, list),
-    "number": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
+    "number": lambda value: type(value) is int or (isinstance(value, float) and math.isfinite(value)),
     "text": lambda value: isinstance(value, str) and bool(value.strip()),
 }
 
@@ -42,10 +43,10 @@ class FrontMatter(Check):
     left that opens front matter without closing it. No tags, anchors, aliases, or keys that stand twice.
 
     Patterns match whole values: texts as they are, numbers and booleans as JSON writes them (5.0 is `5.0`,
-    yes is the text `yes`, true is `true`); lists, mappings and null match none. The words `list`, `number` and
-    `text` (not blank) ask for a type instead. value = demands that hold / all: for each note that it can be read, that there are
-    no other keys (`only`), each of `keys`, `list_of`, `list_size` and the case's `front_matter`; and the
-    number of notes.
+    yes is the text `yes`, true is `true`); lists, mappings and null match none. The words `list`, `number`
+    (finite) and `text` (not blank) ask for a type instead. value = demands that hold / all: for each note that
+    it can be read, that there are no other keys (`only`), each of `keys`, `list_of`, `list_size` and the case's
+    `front_matter`; and the number of notes.
     """
 
     Expect = FrontMatterExpect

@@ -10,7 +10,7 @@ from evals.checks.answers import shorten
 from evals.checks.base import Answer, Check, CheckResult, Strict, failed, passed
 from evals.checks.patterns import Budget, PatternTimeout, group_problem, out_of_time
 
-# Of the places that a pattern finds, so many are compared.
+# In more places no answer names its label.
 MAX_PLACES = 100
 
 
@@ -76,6 +76,11 @@ class Label(Check):
         if not found:
             reason = f"nothing found where the label should stand ({shorten(self.pattern or '', 40)})"
             return failed("not a label", reason, extracted={"label": None})
+        if len(found) > MAX_PLACES:
+            return failed(
+                "not a label", f"stands in more than {MAX_PLACES} places", extracted={"label": None}
+            )
+        found = list(dict.fromkeys(found))
         if len(found) > 1:
             reason = f"names several: {', '.join(shorten(one, 30) for one in found[:4])}"
             return failed("not a label", reason, extracted={"label": None})
@@ -89,13 +94,13 @@ class Label(Check):
         return passed({"label": got}, f"says {got!r}")
 
     def _found(self, text: str) -> list[str]:
-        """The different texts that stand where the label should, spelt as in `labels` where they are one."""
+        """What stands where the label should, place by place, spelt as in `labels` where it is one."""
         places = [text]
         if self.pattern is not None:
-            places = Budget(self.timeout_s).picked(self.pattern, text, MAX_PLACES)
+            places = Budget(self.timeout_s).picked(self.pattern, text, MAX_PLACES + 1)
         spelling = {self._plain(label): label for label in self.labels}
         texts = (place.strip() for place in places)
-        return list(dict.fromkeys(spelling.get(self._plain(one), one) for one in texts))
+        return [spelling.get(self._plain(one), one) for one in texts]
 
     def _plain(self, text: str) -> str:
         return text.casefold() if self.ignore_case else text

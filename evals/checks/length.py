@@ -79,8 +79,9 @@ class Length(Check):
     or the end, or in 。！？; and what holds a word and is left at a blank line or the end. A full stop ends
     none after a capital letter that stands alone, after a list's number at the start of a line, and after
     Mr, Mrs, Ms, Dr, Prof, St, vs, e.g, i.e, cf, fig, al, approx, z.B, d.h, u.a, bzw, ca, nr, p.ex.
-    Line: one that is not blank.
+    Nor after "etc" or points inside ("5 p.m. and left") before a small letter. Line: one that is not blank.
 
+    A part without a word fails even where only a `max` is set, unless `min: 0` says that it may be empty.
     `of: body` leaves out front matter (if it can be read), headings, and the marks of lists and quotes.
 
     Not covered: languages without spaces between words, where each run counts as one word.
@@ -115,6 +116,8 @@ class Length(Check):
                 text = part.text if self.of == "all" else "\n".join(body_lines(part.text))
             except TooLong as error:
                 return failed("too long", str(error))
+            if not _WORD.search(text) and not any(bound.min == 0 for bound in bounds.values()):
+                misses.append(("no words", f"{part.place}there is no word to count"))
             counts = {name: COUNTERS[name](text) for name in bounds}
             shown.append(counts if self.each == "whole" else {"line": part.line, **counts})
             misses += [
@@ -122,7 +125,7 @@ class Length(Check):
                 for name, bound in bounds.items()
                 if not bound.hold(counts[name])
             ]
-        value = 1 - len(misses) / (len(bounds) * len(parts))
+        value = max(0.0, 1 - len(misses) / (len(bounds) * len(parts)))
         told = ", ".join(f"{count} {name}" for name, count in counts.items())
         as_wanted = told if self.each == "whole" else f"{len(parts)} parts"
         return verdict(
@@ -174,4 +177,6 @@ def _is_no_end(text: str, stop: int) -> bool:
     word = token[1]
     if word.isdecimal():
         return text[text.rfind("\n", 0, stop) + 1 : stop].strip(" \t>") == word
-    return (len(word) == 1 and word.isupper()) or word.casefold() in _ABBREVIATIONS
+    if (len(word) == 1 and word.isupper()) or word.casefold() in _ABBREVIATIONS:
+        return True
+    return ("." in word or word.casefold() == "etc") and text[stop + 1 : stop + 3].strip()[:1].islower()

@@ -2,7 +2,8 @@
 
 The final number is looked for in this order, as graders of GSM8K (Cobbe et al. 2021) and MATH (Hendrycks et al.
 2021) do: the last "the answer is …" or "answer: …", the last `\\boxed{…}`, a trailing "= n" on the last line
-that is not blank, the last number of the text. What is read as a number is told in `evals.checks.numerals`.
+that is not blank, the last number of the text. "The answer is not 40" announces nothing, and leaves only a box
+to look for. What is read as a number is told in `evals.checks.numerals`.
 
 A number is right if |got - wanted| <= max(tolerance, relative · |wanted|), and 1e-12 of either for float noise.
 
@@ -35,7 +36,8 @@ _ANNOUNCED = re.compile(r"(?i)\banswer\b(?:[^\n.:=0-9]{0,60}?\bis\b|[\s*_]{0,4}[
 _LEAD = re.compile(r"\W*(?:[^\W\d_]{1,13}\W+)?")
 # Between the numbers of one calculation: signs, and one word for a unit.
 _STEP = re.compile(r"[^\w,;:.!?\n]*(?:[^\W\d_]{1,12}[^\w,;:.!?\n]*)?")
-_OPERATOR = re.compile(r"[-−–+*/×÷·=≈±]|\bor\b")
+_OPERATOR = re.compile(r"[-−–+*/×÷·=≈±]|\b(?:or|x)\b")
+_DENIAL = re.compile(r"(?i)\W*not\W+")
 # After a trailing "= n": a unit of a few words, perhaps a remark in brackets.
 _UNIT_ONLY = re.compile(r"[^\w(]*+(?:[^\W\d_]++[^\w(]*+){0,3}(?:\(.*)?")
 
@@ -138,16 +140,21 @@ class Numeric(Check):
 
 def final_number(text: str) -> tuple[Number | None, str]:
     """The number that a plain text ends up with, and how it was found or why there is none."""
+    denied = False
     for match in reversed(list(_ANNOUNCED.finditer(text))[-STATEMENTS:]):
         start, end = _statement(text, match.end())
         numbers = list(numbers_in(text, start, end))
-        if numbers:
+        if numbers and _DENIAL.fullmatch(text, start, numbers[0].start):
+            denied = True
+        elif numbers:
             return _stated(text, start, numbers, "after 'answer'")
     start = text.rfind(r"\boxed{")
     if start >= 0 and (end := _closing_brace(text, start + len(r"\boxed"))):
         numbers = list(numbers_in(text, start, end))
         if numbers:
             return _stated(text, start + len(r"\boxed"), numbers, "boxed")
+    if denied:
+        return None, "it says only what the answer is not"
     end = len(text.rstrip())
     start = text.rfind("=", text.rfind("\n", 0, end) + 1, end)
     if start >= 0:
@@ -194,7 +201,7 @@ def _stated(text: str, start: int, numbers: list[Number], how: str) -> tuple[Num
         return numbers[0], how
     if "=" in steps[-1] or "≈" in steps[-1]:
         return numbers[len(steps)], how
-    if any(char.isalpha() for char in steps[0].replace("or", "")) or any("=" in step for step in steps):
+    if any(map(str.isalpha, _OPERATOR.sub("", steps[0]))) or any("=" in step for step in steps):
         return numbers[0], how
     return None, f"{how} stand several numbers: {shorten(text[start : numbers[len(steps)].end].strip(), 40)}"
 

@@ -41,7 +41,8 @@ class Quotes(Check):
     value = quotes found / quotes. With `evidence`, one quote must hold one of the passages, or stand in it
     and have at least half of its words.
 
-    Not covered: quotes with an ellipsis for what was left out, single quotation marks, and whether a
+    Not covered: a quote of the whole input, which holds every passage (bound the words of the quote beside it);
+    quotes with an ellipsis for what was left out, single quotation marks, and whether a
     quote supports what it is quoted for. The prompt's own instructions are part of what may be quoted.
     """
 

@@ -120,7 +120,7 @@ class _Ended:
 
 def opted_in() -> bool:
     """Whether code may be run where it cannot be sealed off."""
-    return os.environ.get(OPT_IN) == "1"
+    return os.environ.get(OPT_IN, "").lower() in ("1", "true", "yes")
 
 
 @functools.cache

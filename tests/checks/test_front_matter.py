@@ -45,6 +45,15 @@ JUDGED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str, float, str]] =
     "no text": ({"keys": {"rating": "text"}}, {}, NOTE, "fail", 2 / 3, "rating: 4.5 is no text"),
     "a blank text": ({"keys": {"a": "text"}}, {}, "---\na: ' '\n---\n", "fail", 2 / 3, "a: ' ' is no text"),
     "no number": ({"keys": {"draft": "number"}}, {}, NOTE, "fail", 2 / 3, "draft: true is no number"),
+    "no figure": ({"keys": {"a": "number"}}, {}, "---\na: .nan\n---\n", "fail", 2 / 3, "a: NaN is no number"),
+    "no end": (
+        {"keys": {"a": "number"}},
+        {},
+        "---\na: -.inf\n---\n",
+        "fail",
+        2 / 3,
+        "a: -Infinity is no number",
+    ),
     "no list": ({"keys": {"title": "list"}}, {}, NOTE, "fail", 2 / 3, "title: 'A note' is no list"),
     "patterns": ({"keys": {"title": "A .*", "rating": r"\d\.\d", "draft": "true"}}, {}, NOTE, "pass", 1, ""),
     "patterns match whole": (

@@ -52,7 +52,14 @@ JUDGED: dict[str, tuple[dict[str, Any], str, str, str, str | None, str]] = {
         "says 'spam'",
     ),
     "a megabyte": ({}, "spam" * 250_000, "fail", "not a label", "spam" * 19 + "spa…", "is no label"),
-    "a megabyte of lines": (LINE, "label: spam\n" * 80_000, "pass", "", "spam", "says 'spam'"),
+    "a megabyte of lines": (
+        LINE,
+        "label: spam\n" * 80_000,
+        "fail",
+        "not a label",
+        None,
+        "in more than 100 places",
+    ),
     "NULs and surrogates": ({}, "\x00\ud800spam", "fail", "not a label", "\\x00\\ud800spam", "is no label"),
 }
 
@@ -133,11 +140,13 @@ def test_the_run_record_keeps_what_was_expected() -> None:
     assert check().expected(LabelExpect(label="ham")) == {"label": "ham", "of": ["spam", "ham", "not sure"]}
 
 
-def test_places_beyond_the_first_hundred_are_not_looked_at() -> None:
-    text = "label: spam\n" * MAX_PLACES + "label: ham\n"
+def test_a_label_in_more_than_a_hundred_places_is_none() -> None:
+    text = "label: spam\n" * MAX_PLACES
 
     assert check(**LINE).judge(LabelExpect(label="spam"), Answer(text)).outcome is CheckOutcome.PASS
-    assert check(**LINE).judge(LabelExpect(label="spam"), Answer(text[len("label: spam\n") :])).value == 0
+    for more in ("label: ham\n", "label: spam\n"):
+        result = check(**LINE).judge(LabelExpect(label="spam"), Answer(text + more))
+        assert (result.value, result.cause) == (0, "not a label")
 
 
 @given(text=st.text() | st.sampled_from(["spam", "ham", "not sure", " ham "]), ignore_case=st.booleans())

@@ -46,6 +46,8 @@ SENTENCES: dict[str, tuple[str, int]] = {
     "a letter of maths": ("Solve for x. Then stop.", 2),
     "titles": ("Dr. Smith met Mrs. Jones. They talked.", 2),
     "abbreviations": ("Fruit, e.g. apples, i.e. food (cf. fig. 2) vs. meat.", 1),
+    "points inside": ("We met at 5 p.m. and left. The U.S. yesterday. It was 5 p.m. We left.", 4),
+    "and so on": ("Nuts, bolts etc. and glue. Nuts, bolts etc. Then glue.", 3),
     "German abbreviations": ("Obst, z.B. Äpfel, d.h. Essen, ca. zwei bzw. drei.", 1),
     "an abbreviation at the end": ("See the work of Smith et al.", 1),
     "a word that ends like one": ("It was a gimme. This is ovals. Fine.", 3),
@@ -109,7 +111,9 @@ JUDGED: dict[str, tuple[dict[str, Any], dict[str, Any] | None, str, str, float, 
     "too many": ({"words": {"max": 1}}, None, "one two", "fail", 0, "2 words, at most 1 wanted"),
     "not exactly": ({"lines": {"min": 1, "max": 1}}, None, "a\nb", "fail", 0, "2 lines, exactly 1 wanted"),
     "not between": ({"lines": {"min": 3, "max": 4}}, None, "a", "fail", 0, "at least 3 and at most 4 wanted"),
-    "no sentence": ({"sentences": {"max": 0}}, None, "---", "pass", 1, "0 sentences"),
+    "no sentence": ({"sentences": {"min": 0, "max": 0}}, None, "---", "pass", 1, "0 sentences"),
+    "no word and a most": ({"words": {"max": 9}}, None, "|||", "fail", 0, "there is no word to count"),
+    "no word where it may be": ({"words": {"min": 0, "max": 9}}, None, "|||", "pass", 1, "0 words"),
     "one of two bounds": (
         {"words": {"max": 9}, "sentences": {"max": 1}},
         None,
@@ -233,7 +237,7 @@ def test_without_bounds_there_is_nothing_to_judge() -> None:
 def test_more_than_the_most_fails_and_no_more_passes(text: str, most: int) -> None:
     result = judged({"words": {"max": most}}, None, text)
 
-    assert (result.outcome is CheckOutcome.PASS) == (count_words(text) <= most)
+    assert (result.outcome is CheckOutcome.PASS) == (0 < count_words(text) <= most)
 
 
 HOSTILE = {

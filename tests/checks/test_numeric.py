@@ -41,6 +41,7 @@ FOUND: dict[str, tuple[float | None, str]] = {
     "The answer is 12 km + 30 km = 42 km": (42, "after 'answer'"),
     "The answer is 50-8 = 42": (42, "after 'answer'"),
     "The answer is 42 = 6 * 7": (42, "after 'answer'"),
+    "The answer is 6 x 7 = 42": (42, "after 'answer'"),
     "The answer is 42 (6 * 7)": (42, "after 'answer'"),
     "The answer is 42 because 6 * 7 = 42.": (42, "after 'answer'"),
     "The answer is 42 apples - 6 each": (42, "after 'answer'"),
@@ -49,6 +50,12 @@ FOUND: dict[str, tuple[float | None, str]] = {
     "The answer is 12 + 30": (None, "after 'answer' stand several numbers: 12 + 30"),
     "The answer is 40-42": (None, "after 'answer' stand several numbers: 40-42"),
     "The answer is 42 ± 1": (None, "after 'answer' stand several numbers: 42 ± 1"),
+    "The answer is 6 x 7": (None, "after 'answer' stand several numbers: 6 x 7"),
+    # what the answer is not
+    "The answer is not 42.": (None, "only what the answer is not"),
+    "Answer: **not** 42": (None, "only what the answer is not"),
+    "The answer is 42. The answer is not 5.": (42, "after 'answer'"),
+    r"The answer is not 5 but \boxed{42}": (42, "boxed"),
     # boxed
     r"So \boxed{42} after 7 steps": (42, "boxed"),
     r"\boxed{5}, no, \boxed{42}, for 7": (42, "boxed"),
