@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from evals.errors import GoldenGateError
+from evals.errors import GoldenGateError, RunRecordError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 CHECK_FAILED = 1
 USAGE_ERROR = 4
 TYPER_USAGE_ERROR = 2
 
-GoldenFolder = Annotated[Path | None, typer.Option("--golden", help="folder of golden tasks")]
+GoldenFolder = Annotated[
+    Path | None, typer.Option("--golden", envvar="GOLDENGATE_GOLDEN", help="folder of golden tasks")
+]
 
 
 def _folder(name: str) -> Path:
@@ -36,8 +38,13 @@ def lint(
     found, problems = read_golden(golden or _folder("golden"), tasks or ())
     for problem in sorted(problems, key=lambda one: (str(one.file), one.line)):
         typer.echo(str(problem))
-    cases = sum(len(task.cases) for task in found)
-    typer.echo(f"{len(found)} tasks, {cases} cases, {len(problems)} problems")
+    cases = [case for task in found for case in task.cases]
+    if untried := [case for case in cases if not all(one.check.can_run() for one in case.checks)]:
+        typer.echo(
+            f"{len(untried)} cases have code that was not run, since this machine cannot fence it in; "
+            "GOLDENGATE_RUN_CODE=1 runs it with resource limits only"
+        )
+    typer.echo(f"{len(found)} tasks, {len(cases)} cases, {len(problems)} problems")
     if problems:
         raise typer.Exit(USAGE_ERROR)
 
@@ -69,9 +76,12 @@ def new(
 def health(
     tasks: Annotated[list[str] | None, typer.Argument(help="tasks to look at; all by default")] = None,
     golden: GoldenFolder = None,
+    reports: Annotated[
+        Path | None, typer.Option(envvar="GOLDENGATE_REPORTS", help="folder of recorded runs")
+    ] = None,
     runs: Annotated[
         list[Path] | None,
-        typer.Option("--run", help="a recorded run, repeatable; all of reports/ by default"),
+        typer.Option("--run", help="a recorded run, repeatable; all by default"),
     ] = None,
 ) -> None:
     """Tell how fit the golden cases are to judge; exit status 1 if the splits share near duplicates."""
@@ -83,9 +93,13 @@ def health(
     from evals.runs import finished_runs, results_of_tasks
 
     found = load_golden(golden or _folder("golden"), tasks or ())
-    records = results_of_tasks(
-        runs or finished_runs(_folder("reports")), {task.name: task.hash for task in found}
-    )
+    hashes = {task.name: task.hash for task in found}
+    records = results_of_tasks(runs, hashes) if runs else []
+    for run in [] if runs else finished_runs(reports or _folder("reports")):
+        try:
+            records += results_of_tasks([run], hashes)
+        except RunRecordError as error:  # nobody asked for this one
+            typer.echo(f"left out: {error}", err=True)
     made = [task_health(task, records) for task in found]
     print_health(Console(highlight=False, soft_wrap=False), made)
     if any(one.across for one in made):

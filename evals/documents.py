@@ -101,12 +101,21 @@ def _scan(path: Path, text: str) -> list[Problem]:
             elif isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > MAX_DEPTH:
-                    return [*problems, Problem(path, line, "", _TOO_DEEP, f"at most {MAX_DEPTH} levels")]
+                    return [*problems, _too_deep(path, line)]
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
-    except yaml.YAMLError:
+    except yaml.MarkedYAMLError as error:
+        # Newer versions of libyaml have a limit of their own, reached before the first event of a long row.
+        if error.problem_mark and "maximum nesting depth" in str(error.problem):
+            return [*problems, _too_deep(path, error.problem_mark.line + 1)]
         return []  # told by whoever reads the nodes
+    except yaml.YAMLError:
+        return []  # the same
     return problems
+
+
+def _too_deep(path: Path, line: int) -> Problem:
+    return Problem(path, line, "", _TOO_DEEP, f"at most {MAX_DEPTH} levels")
 
 
 class _Walk:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from typer.testing import CliRunner
 
+from evals.__main__ import app
 from evals.backends.base import ModelReply
 from evals.cases import load_golden
 from evals.runs import RunWriter
@@ -56,6 +58,17 @@ def test_lint_tells_every_problem_in_order_of_file_and_line(tmp_path: Path) -> N
         "lower, upper, capitalize, title, tojson, length",
         "1 tasks, 0 cases, 3 problems",
     ]
+
+
+def test_lint_says_how_many_cases_it_could_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOLDENGATE_RUN_CODE", raising=False)
+    monkeypatch.setattr("evals.checks.sandbox.can_seal", lambda: False)
+
+    done = CliRunner().invoke(app, ["lint", "code_python", "--golden", str(REAL)])
+
+    count = len(load_golden(REAL, ["code_python"])[0].cases)
+    assert done.exit_code == 0
+    assert done.stdout.startswith(f"{count} cases have code that was not run")
 
 
 def test_lint_looks_only_at_the_tasks_named(tmp_path: Path) -> None:
@@ -120,6 +133,22 @@ def test_health_looks_at_recorded_runs_of_the_same_task_alone(tmp_path: Path) ->
     assert "over 20 recorded answers, never failed: keywords" in found
     assert "over 20 recorded answers, never passed: tone" in found
     assert "recorded answers: 0, too few" in of_other
+
+
+def test_health_leaves_out_a_damaged_run_that_nobody_named_and_says_so(tmp_path: Path) -> None:
+    (task,) = load_golden(write_golden(tmp_path / "golden"))
+    recorded(tmp_path, "same", task.hash)
+    damaged = recorded(tmp_path, "damaged", task.hash) / "run.json"
+    damaged.write_text("{}")
+
+    everything = evals("health", cwd=tmp_path)
+    named = evals("health", "--run", str(damaged.parent), cwd=tmp_path)
+
+    assert everything.returncode == 0
+    assert everything.stderr.startswith("left out: ") and "run.json is damaged" in everything.stderr
+    assert "over 20 recorded answers, never failed: keywords" in everything.stdout
+    assert named.returncode == 4
+    assert "run.json is damaged" in named.stderr
 
 
 MISTAKES = {

@@ -374,5 +374,10 @@ DEEP = {
 @pytest.mark.parametrize("text", DEEP.values(), ids=ids(DEEP))
 def test_a_reply_nested_to_break_its_reader_is_only_a_wrong_answer(text: str) -> None:
     for task in TASKS:
-        results = [result for _, result in judge_reply(task.cases[0], ModelReply(text), "")]
-        assert {one.outcome for one in results} == {CheckOutcome.FAIL}
+        judged = list(judge_reply(task.cases[0], ModelReply(text), ""))
+        outcomes = {result.outcome for _, result in judged}
+        if any(check.check.kind == "json_schema" for check, _ in judged):
+            assert outcomes == {CheckOutcome.FAIL}
+        else:  # there it is a short text without a forbidden word, say
+            assert CheckOutcome.FAIL in outcomes
+            assert outcomes <= {CheckOutcome.FAIL, CheckOutcome.PASS}
