@@ -11,6 +11,7 @@ import pytest
 from evals.backends.base import ChatRequest, Message, Model, parse_spec
 from evals.generate import Settings
 from evals.replies import Replies
+from tests.evals_run import Evals, write_task
 from tests.fault_server import FaultServer
 from tests.real_ollama import OllamaServer, server_with_model
 
@@ -60,6 +61,13 @@ def fault_server() -> Iterator[FaultServer]:
     """A server of the test's own."""
     with FaultServer() as server:
         yield server
+
+
+@pytest.fixture
+def evals(tmp_path: Path, fault_server: FaultServer) -> Evals:
+    """A run's surroundings, with one task of three cases; the server says 'All right.' to everything."""
+    write_task(tmp_path / "golden")
+    return Evals(tmp_path, fault_server.url)
 
 
 @pytest.fixture
