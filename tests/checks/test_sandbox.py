@@ -21,6 +21,7 @@ from evals.checks import sandbox
 from evals.checks.code import _imports
 from evals.checks.sandbox import Odd, Raised, Run, SandboxError
 from evals.checks.sandbox_child import CALLS, MAX_HASHED, Encoder
+from tests.no_seccomp import REFUSE
 
 LINUX = sys.platform == "linux" and platform.machine() in CALLS
 
@@ -476,17 +477,7 @@ def test_the_process_does_not_outlive_this_one() -> None:
     assert alive == []
 
 
-# A machine that refuses seccomp filters: a filter that refuses prctl(PR_SET_SECCOMP), which processes inherit.
-REFUSES_SECCOMP = """
-import ctypes, json, platform, struct, sys
-prctl = {"x86_64": 157, "aarch64": 167}[platform.machine()]
-steps = [(0x20, 0, 0, 0), (0x15, 0, 3, prctl), (0x20, 0, 0, 16), (0x15, 0, 1, 22), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7FFF0000)]
-class Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
-program = Program(len(steps), b"".join(struct.pack("=HBBI", *step) for step in steps))
-libc = ctypes.CDLL(None)
-assert libc.prctl(38, 1, 0, 0, 0) == 0
-assert libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0
+RUN_WITHOUT_SECCOMP = """
 from evals.checks import sandbox
 try:
     ran = sandbox.run(sys.argv[1], "f", ["f()"], imports={"os", "time"}, timeout_s=20, memory_mb=256)
@@ -499,7 +490,7 @@ else:
 
 def run_without_seccomp(code: str, **environment: str) -> dict[str, Any]:
     ended = subprocess.run(
-        [sys.executable, "-c", REFUSES_SECCOMP, code],
+        [sys.executable, "-c", REFUSE + RUN_WITHOUT_SECCOMP, code],
         cwd=Path(__file__).parents[2],
         env={**os.environ, **environment},
         capture_output=True,
