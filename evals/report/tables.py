@@ -41,15 +41,11 @@ def outcome_line(outcomes: dict[str, int]) -> str:
 
 
 def points_lines(scores: Sequence[Score]) -> Iterator[str]:
-    """`format, checks passed a case: judge 3.2 of 5`: a line a capability, for tasks that sum several checks to k of n."""
-    summed = [score for score in scores if score.checks > score.n]
-    for capability in dict.fromkeys(score.capability for score in summed):
-        parts = [
-            "{} {:.1f} of {:.3g}".format(score.task, *score.points)
-            for score in summed
-            if score.capability == capability
-        ]
-        yield f"{capability}, checks passed a case: {', '.join(parts)}"
+    """`format checks passed a case: judge 3.2 of 5`, for the tasks that sum several of them to k of n; or no line."""
+    summed = [score for score in scores if score.capability == "format" and score.checks > score.n]
+    if summed:
+        parts = ["{} {:.1f} of {:.3g}".format(score.task, *score.points) for score in summed]
+        yield f"format checks passed a case: {', '.join(parts)}"
 
 
 def measure_lines(summary: Summary, model: str) -> Iterator[str]:

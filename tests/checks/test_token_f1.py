@@ -48,6 +48,33 @@ JUDGED: dict[str, tuple[dict[str, Any], list[str], str, str, float, str, str]] =
         "",
         "is 'Eiffel",
     ),
+    "in a sentence": (
+        {"contains": True},
+        ["Lyon", "Marie Curie"],
+        "It was the Marie Curie, I think.",
+        "pass",
+        1,
+        "",
+        "contains 'Marie Curie'",
+    ),
+    "not in a row": (
+        {"contains": True},
+        ["Marie Curie"],
+        "Marie and Pierre Curie",
+        "fail",
+        0,
+        "another answer",
+        "does not contain 'Marie Curie'",
+    ),
+    "a part of a word": (
+        {"contains": True},
+        ["Au"],
+        "gold is Aurum",
+        "fail",
+        0,
+        "no word in common",
+        "does not contain 'Au'",
+    ),
     "the second": (
         {"exact": True},
         ["Maria Curie", "Marie Curie"],
@@ -176,7 +203,7 @@ def test_what_was_compared_is_told() -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"exact": False}, {"exact": True, "min_f1": 0.5}], ids=str)
 def test_it_needs_exactly_one_bar(fields: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="needs one of 'exact: true' and min_f1"):
+    with pytest.raises(ValidationError, match="needs one of 'exact: true', 'contains: true' and min_f1"):
         check(**fields)
 
 

@@ -16,7 +16,7 @@ def judged(task: str, passed: int, of: int, case: str, capability: str = "format
     return record(*checks, task=task, case=case)
 
 
-def test_checks_of_a_task_are_summed_to_k_of_n_a_case_a_line_a_capability() -> None:
+def test_format_checks_of_a_task_are_summed_to_k_of_n_a_case() -> None:
     records = [
         judged("judge", 3, 5, "a"),
         judged("judge", 4, 5, "b"),
@@ -25,8 +25,7 @@ def test_checks_of_a_task_are_summed_to_k_of_n_a_case_a_line_a_capability() -> N
     ]
 
     assert list(points_lines(summarise(records, {}).scores)) == [
-        "format, checks passed a case: judge 3.5 of 5, seeder 8.0 of 8",
-        "content, checks passed a case: seeder 1.0 of 2",
+        "format checks passed a case: judge 3.5 of 5, seeder 8.0 of 8",
     ]
 
 
@@ -38,5 +37,5 @@ def test_where_cases_have_different_numbers_of_checks_both_figures_are_means() -
     records = [judged("planner", 2, 4, "a"), judged("planner", 5, 5, "b")]
 
     assert list(points_lines(summarise(records, {}).scores)) == [
-        "format, checks passed a case: planner 3.5 of 4.5"
+        "format checks passed a case: planner 3.5 of 4.5"
     ]
