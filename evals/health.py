@@ -41,7 +41,7 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True)
 class TaskHealth:
-    """The figures of one task. `answers` are those of recorded runs that `never_fails` and `never_passes` rest on.
+    """The figures of one task. `never_fails` and `never_passes` rest on `answers` of recorded runs, by `models`.
 
     `drop`: the smallest drop of a pass rate that all cases show at 80% power, at best; None where there are too few.
     `drop_gate`: the same of the gate split alone.
@@ -56,6 +56,7 @@ class TaskHealth:
     wrong: int
     near: tuple[NearPair, ...]
     answers: int
+    models: int
     never_fails: tuple[str, ...]
     never_passes: tuple[str, ...]
     drop: float | None
@@ -82,6 +83,7 @@ def task_health(task: GoldenTask, records: Iterable[CaseRecord]) -> TaskHealth:
         wrong=sum(bool(case.wrong) for case in task.cases),
         near=tuple(near_pairs(task.cases)),
         answers=len(answered),
+        models=len({one.model for one in answered}),
         never_fails=never_fails,
         never_passes=never_passes,
         drop=smallest_drop(len(task.cases)),

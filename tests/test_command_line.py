@@ -130,8 +130,8 @@ def test_health_looks_at_recorded_runs_of_the_same_task_alone(tmp_path: Path) ->
     found = evals("health", cwd=tmp_path).stdout
     of_other = evals("health", "--run", str(other), cwd=tmp_path).stdout
 
-    assert "over 20 recorded answers, never failed: keywords" in found
-    assert "over 20 recorded answers, never passed: tone" in found
+    assert "over 20 recorded answers of 1 model, never failed: keywords" in found
+    assert "over 20 recorded answers of 1 model, never passed: tone" in found
     assert "recorded answers: 0, too few" in of_other
 
 
@@ -146,7 +146,7 @@ def test_health_leaves_out_a_damaged_run_that_nobody_named_and_says_so(tmp_path:
 
     assert everything.returncode == 0
     assert everything.stderr.startswith("left out: ") and "run.json is damaged" in everything.stderr
-    assert "over 20 recorded answers, never failed: keywords" in everything.stdout
+    assert "over 20 recorded answers of 1 model, never failed: keywords" in everything.stdout
     assert named.returncode == 4
     assert "run.json is damaged" in named.stderr
 

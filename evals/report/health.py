@@ -72,8 +72,9 @@ def _lines(one: TaskHealth) -> Iterator[str]:
     if one.answers < ENOUGH_ANSWERS:
         yield f"recorded answers: {one.answers}, too few to tell checks that never fail or never pass"
         return
-    yield f"over {one.answers} recorded answers, never failed: {_names(one.never_fails)}"
-    yield f"over {one.answers} recorded answers, never passed: {_names(one.never_passes)}"
+    over = f"over {one.answers} recorded answers of {one.models} model{'s' * (one.models != 1)}"
+    yield f"{over}, never failed: {_names(one.never_fails)}"
+    yield f"{over}, never passed: {_names(one.never_passes)}"
 
 
 def _pair(pair: NearPair) -> str:

@@ -23,6 +23,7 @@ def health(**fields: Any) -> TaskHealth:
         "wrong": 150,
         "near": (),
         "answers": 344,
+        "models": 2,
         "never_fails": (),
         "never_passes": ("exact", "overlap"),
         "drop": 0.0456,
@@ -50,8 +51,8 @@ def test_at_80_columns_a_long_row_stands_whole() -> None:
 def test_checks_that_tell_nothing_are_named() -> None:
     text = printed(health())
 
-    assert "over 344 recorded answers, never failed: none" in text
-    assert "over 344 recorded answers, never passed: exact, overlap" in text
+    assert "over 344 recorded answers of 2 models, never failed: none" in text
+    assert "over 344 recorded answers of 2 models, never passed: exact, overlap" in text
 
 
 @pytest.mark.parametrize(
