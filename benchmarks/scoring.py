@@ -3,13 +3,15 @@
     python -m benchmarks.scoring
 
 The replies are the references of the real golden cases. Told are two passes: the first parses every command for the
-first time, the second meets warm caches, as a second model's equal answers would.
+first time, the second meets warm caches, as a second model's equal answers would. Checks that are costly by nature
+(`code` starts a process, `language` loads a model) are told apart.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from evals.backends.base import Model, parse_spec
@@ -34,10 +36,18 @@ def main() -> None:
                 asked.append((case, key, request.messages[-1].content))
         # Lint has just judged the references; forget what it parsed.
         parse_short.cache_clear()
-        for name in ("cold", "warm"):
+        for name, costly in (("cold", False), ("warm", False), ("costly ones", True)):
+            judged = [
+                (
+                    replace(case, checks=tuple(one for one in case.checks if one.check.costly == costly)),
+                    key,
+                    text,
+                )
+                for case, key, text in asked
+            ]
             started = time.perf_counter()
             checks = 0
-            for case, key, text in asked:
+            for case, key, text in judged:
                 reply = store.get(key)
                 assert reply is not None
                 checks += sum(1 for _ in judge_reply(case, reply, text))

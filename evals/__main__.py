@@ -44,7 +44,8 @@ def lint(
             f"{len(untried)} cases have code that was not run, since this machine cannot fence it in; "
             "GOLDENGATE_RUN_CODE=1 runs it with resource limits only"
         )
-    typer.echo(f"{len(found)} tasks, {len(cases)} cases, {len(problems)} problems")
+    counts = {"task": len(found), "case": len(cases), "problem": len(problems)}
+    typer.echo(", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items()))
     if problems:
         raise typer.Exit(USAGE_ERROR)
 

@@ -45,12 +45,15 @@ _CASES = """\
   input: On a clear day the sky is a deep blue.
   expect: {fields: {colour: blue}}
   reference: '{"colour": "blue"}'
+  wrong: ['{"colour": "clear"}']
+  split: dev
   tags: [easy]
 
 - id: not-the-car
   input: My car is red, but I asked about the grass, and it was green when we left.
   expect: {fields: {colour: green}}
   reference: '{"colour": "green"}'
+  wrong: ['{"colour": "red"}']
   tags: [hard]
 """
 

@@ -232,6 +232,7 @@ class TaskReader:
             mend = f"fields here: {', '.join(sorted(known))}" if known else "remove it"
             self._say(doc, (index, "expect", key), f"no check of this case knows {key!r}", mend)
         bound: list[CaseCheck] = []
+        sound = True
         for check in checks:
             wanted = {key: value for key, value in entry.expect.items() if key in check.Expect.model_fields}
             expect = self._model(check.Expect, doc, (index, "expect"), wanted)
@@ -239,6 +240,7 @@ class TaskReader:
                 return []
             for what in check.problems(expect):
                 self._say(doc, (index, "expect"), f"{check.label}: {what}", "")
+                sound = False
             if check.applies(expect):
                 bound.append(CaseCheck(check, expect))
         if not bound:
@@ -256,7 +258,8 @@ class TaskReader:
             split=entry.split,
             wrong=tuple(entry.wrong),
         )
-        for field, what in _answer_problems(case, prompt, thorough=self.thorough):
+        # Answers judged by an expectation that means nothing would only repeat its problem.
+        for field, what in _answer_problems(case, prompt, thorough=self.thorough) if sound else ():
             self._say(doc, (index, *field), what, "")
         return [case]
 

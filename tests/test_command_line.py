@@ -56,7 +56,7 @@ def test_lint_tells_every_problem_in_order_of_file_and_line(tmp_path: Path) -> N
         "golden/colours/task.yaml:7: prompt: cannot be filled in: the name 'nope' is not allowed (its line 1); "
         "a prompt may hold text, {{ input }}, {% if %} with comparisons, and, without arguments, the filters trim, "
         "lower, upper, capitalize, title, tojson, length",
-        "1 tasks, 0 cases, 3 problems",
+        "1 task, 0 cases, 3 problems",
     ]
 
 
@@ -203,7 +203,7 @@ def test_a_new_task_passes_lint_and_its_name_is_then_taken(tmp_path: Path) -> No
 
     assert (made.returncode, lint.returncode, again.returncode) == (0, 0, 4)
     assert made.stdout.startswith("wrote golden/colours; ")
-    assert lint.stdout == "1 tasks, 2 cases, 0 problems\n"
+    assert lint.stdout == "1 task, 2 cases, 0 problems\n"
     assert again.stderr == "ERROR: golden/colours is already there; choose another name\n"
 
 

@@ -107,12 +107,15 @@ class Consistent(Check):
         return self
 
     def _parsed(self) -> list[Expression]:
-        parsed = []
+        parsed: list[Expression] = []
+        problems: list[str] = []
         for text in self.relations:
             try:
                 parsed.append(parse_expression(text))
             except ExpressionError as error:
-                raise ValueError(f"the relation {shorten(text)!r}: {error}") from error
+                problems.append(f"the relation {shorten(text)!r}: {error}")
+        if problems:
+            raise ValueError("; ".join(problems))
         return parsed
 
     def problems(self, expect: ConsistentExpect) -> list[str]:

@@ -54,7 +54,8 @@ class RegexCheck(Check):
         needed = len(self.all_of) if self.at_least is None else self.at_least
         got = len(self.all_of) - len(missing)
         if unwanted:
-            reason = f"found what must not be there: {', '.join(unwanted)} ({found[unwanted[0]]})"
+            what = f" ({found[unwanted[0]]})" if found[unwanted[0]] else ""
+            reason = f"found what must not be there: {', '.join(unwanted)}{what}"
             return failed("unwanted pattern", reason, extracted=found, value=value)
         if got < needed:
             reason = (

@@ -67,17 +67,20 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _misses(records: Sequence[CaseRecord]) -> list[str]:
-    rows = [
-        (record.model, f"{record.task}/{record.case}", check.name, check.reason)
-        for record in records
-        for check in record.checks
-        if check.outcome != "pass"
-    ]
-    if not rows:
+    """The first misses of each model and task, each with its share of the room, and how many more there are."""
+    by_task: dict[tuple[str, str], list[tuple[str, str, str, str]]] = {}
+    for record in records:
+        for check in record.checks:
+            if check.outcome != "pass":
+                row = (record.model, f"{record.task}/{record.case}", check.name, check.reason)
+                by_task.setdefault((record.model, record.task), []).append(row)
+    if not by_task:
         return []
-    lines = ["## Misses", "", *_table(("model", "case", "check", "reason"), rows[:MISSES_SHOWN]), ""]
-    if len(rows) > MISSES_SHOWN:
-        lines += [f"{len(rows) - MISSES_SHOWN} more stand in `results.jsonl`.", ""]
+    share = max(1, MISSES_SHOWN // len(by_task))
+    shown = [row for rows in by_task.values() for row in rows[:share]]
+    lines = ["## Misses", "", *_table(("model", "case", "check", "reason"), shown), ""]
+    if more := sum(map(len, by_task.values())) - len(shown):
+        lines += [f"{more} more stand in `results.jsonl`.", ""]
     return lines
 
 

@@ -124,3 +124,14 @@ def test_a_run_without_misses_or_git_has_no_such_part() -> None:
 
     assert "## Misses" not in text
     assert "commit" not in text
+
+
+def test_each_task_shows_its_share_of_the_misses() -> None:
+    many = [record(check("fail"), task="analyst", case=f"c{number}") for number in range(MISSES_SHOWN + 5)]
+    few = [record(check("fail"), task="judge", case=f"c{number}") for number in range(3)]
+
+    text = report([*many, *few])
+
+    shown = [row[1].partition("/")[0] for row in tables(text)[-1][1:]]
+    assert (shown.count("analyst"), shown.count("judge")) == (MISSES_SHOWN // 2, 3)
+    assert f"{MISSES_SHOWN // 2 + 5} more stand in" in text
