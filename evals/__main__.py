@@ -91,16 +91,18 @@ def health(
     from evals.cases import load_golden
     from evals.health import task_health
     from evals.report.health import print_health
-    from evals.runs import finished_runs, results_of_tasks
+    from evals.runs import CaseRecord, finished_runs, results_of_tasks
 
     found = load_golden(golden or _folder("golden"), tasks or ())
     hashes = {task.name: task.hash for task in found}
-    records = results_of_tasks(runs, hashes) if runs else []
-    for run in [] if runs else finished_runs(reports or _folder("reports")):
+    records: list[CaseRecord] = []
+    for run in runs or finished_runs(reports or _folder("reports")):
         try:
-            records += results_of_tasks([run], hashes)
-        except RunRecordError as error:  # nobody asked for this one
-            typer.echo(f"left out: {error}", err=True)
+            records += results_of_tasks(run, hashes)
+        except RunRecordError as error:
+            if runs:
+                raise
+            typer.echo(f"left out: {error}", err=True)  # nobody asked for this one
     made = [task_health(task, records) for task in found]
     print_health(Console(highlight=False, soft_wrap=False), made)
     if any(one.across for one in made):

@@ -104,13 +104,12 @@ def _scan(path: Path, text: str) -> list[Problem]:
                     return [*problems, _too_deep(path, line)]
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
-    except yaml.MarkedYAMLError as error:
+    except yaml.YAMLError as error:
         # Newer versions of libyaml have a limit of their own, reached before the first event of a long row.
-        if error.problem_mark and "maximum nesting depth" in str(error.problem):
-            return [*problems, _too_deep(path, error.problem_mark.line + 1)]
+        mark = getattr(error, "problem_mark", None)
+        if mark and "maximum nesting depth" in str(error):
+            return [*problems, _too_deep(path, mark.line + 1)]
         return []  # told by whoever reads the nodes
-    except yaml.YAMLError:
-        return []  # the same
     return problems
 
 

@@ -255,14 +255,11 @@ def finished_runs(reports: Path) -> list[Path]:
     return sorted(path.parent for path in reports.glob("*/run.json"))
 
 
-def results_of_tasks(runs: Sequence[Path], hashes: Mapping[str, str]) -> list[CaseRecord]:
-    """Results of the named tasks over several runs, of tasks whose hash is still the same; raises `RunRecordError`."""
-    found: list[CaseRecord] = []
-    for folder in runs:
-        tasks = read_run(folder).tasks
-        same = {name for name, hash_ in hashes.items() if name in tasks and tasks[name]["hash"] == hash_}
-        found += [record for record in read_results(folder) if record.task in same]
-    return found
+def results_of_tasks(folder: Path, hashes: Mapping[str, str]) -> list[CaseRecord]:
+    """A run's results of the named tasks, of those whose hash is still the same; raises `RunRecordError`."""
+    tasks = read_run(folder).tasks
+    same = {name for name, hash_ in hashes.items() if name in tasks and tasks[name]["hash"] == hash_}
+    return [record for record in read_results(folder) if record.task in same]
 
 
 def read_results(folder: Path) -> list[CaseRecord]:

@@ -17,12 +17,11 @@ TASKS = {task.name: task for task in load_golden(Path(__file__).parents[1] / "go
 
 
 def shuffled(text: str) -> str:
-    """The same lines in another order; of one line the words, of one word the letters. '' where none differs."""
+    """The lines in reverse order; of one line the words, of one word the letters. '' where none differs."""
     lines, words = text.strip().splitlines(), text.split()
     for parts, glue in ((lines, "\n"), (words, " "), (list(text.strip()), "")):
         if len(set(parts)) > 1:
-            # The first part last, and the rest turned round: no part stays beside its old neighbour's same side.
-            return glue.join([*reversed(parts[1:]), parts[0]])
+            return glue.join(reversed(parts))
     return ""
 
 

@@ -8,9 +8,8 @@ from evals.checks.answers import shorten
 from evals.gate import GateVerdict
 from evals.report.tables import (
     SCORE_COLUMNS,
-    measure_lines,
+    figure_lines,
     outcome_line,
-    points_lines,
     score_cells,
     speed_line,
 )
@@ -18,7 +17,7 @@ from evals.runs import CaseRecord, RunInfo
 from evals.scores import Summary
 
 MISSES_SHOWN = 200
-EXTRA_LIMIT = 2000
+FIGURES_LIMIT = 2000
 
 _ESCAPES = str.maketrans({
     **{char: f"\\{char}" for char in "\\`*_{}[]#|~$"},
@@ -38,14 +37,13 @@ def markdown_report(
     for figures in summary.models:
         model = next(one for one in info.models if one.label == figures.model)
         lines += [f"## {escaped(figures.model)}", "", f"digest `{model.digest[:12]}`", ""]
-        scores = [score for score in summary.scores if score.model == figures.model]
-        lines += [*_table(SCORE_COLUMNS, map(score_cells, scores)), ""]
+        rows = [score_cells(score) for score in summary.scores if score.model == figures.model]
+        lines += [*_table(SCORE_COLUMNS, rows), ""]
         lines.append(f"- replies: {outcome_line(dict(figures.outcomes))}")
         lines.append(
             f"- {speed_line(figures.tokens_per_s, figures.first_token_s, figures.completion_tokens)}"
         )
-        extra = [*points_lines(scores), *measure_lines(summary, figures.model)]
-        lines += [f"- {escaped(line, EXTRA_LIMIT)}" for line in extra]
+        lines += [f"- {escaped(line, FIGURES_LIMIT)}" for line in figure_lines(summary, figures.model)]
         if figures.causes:
             counts = [(cause, str(count)) for cause, count in figures.causes.items()]
             lines += ["", "Misses in whole answers, by cause:", "", *_table(("cause", "misses"), counts)]

@@ -40,6 +40,12 @@ def outcome_line(outcomes: dict[str, int]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in outcomes.items())
 
 
+def figure_lines(summary: Summary, model: str) -> Iterator[str]:
+    """What stands below a model's score table: k of n, then the measures of its checks."""
+    yield from points_lines([score for score in summary.scores if score.model == model])
+    yield from measure_lines(summary, model)
+
+
 def points_lines(scores: Sequence[Score]) -> Iterator[str]:
     """`format checks passed a case: judge 3.2 of 5`, for the tasks that sum several of them to k of n; or no line."""
     summed = [score for score in scores if score.capability == "format" and score.checks > score.n]

@@ -14,9 +14,8 @@ from evals.checks.answers import shorten
 from evals.gate import GateVerdict
 from evals.report.tables import (
     SCORE_COLUMNS,
-    measure_lines,
+    figure_lines,
     outcome_line,
-    points_lines,
     score_cells,
     speed_line,
 )
@@ -46,8 +45,7 @@ def print_summary(
         console.print(Text(figures.model, style="bold"))
         scores = [score for score in summary.scores if score.model == figures.model]
         console.print(_score_tables(scores, full=console.width >= FULL_TABLE_COLUMNS))
-        lines = [*points_lines(scores), *measure_lines(summary, figures.model)]
-        console.print(Padding(_figures(figures, lines), (0, 0, 0, 2)))
+        console.print(Padding(_figures(figures, figure_lines(summary, figures.model)), (0, 0, 0, 2)))
     for message in unavailable.values():
         console.print()
         console.print(_plain(message, "red"))
