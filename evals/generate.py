@@ -22,7 +22,7 @@ import queue
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,24 +34,14 @@ import stamina
 import stamina.instrumentation
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from evals.backends.base import ChatModel, ChatRequest, Model, ModelReply, ModelSpec
-from evals.errors import BackendFault, GoldenGateError, ModelUnavailable, TransientFault
+from evals.backends.base import AskSettings, ChatModel, ChatRequest, Model, ModelReply, ModelSpec
+from evals.backends.models import in_flight, open_model, resolve_models
+from evals.errors import BackendFault, GoldenGateError, TransientFault
 from evals.store import ResponseStore
 
-DEFAULT_CONCURRENCY = 4
 ATTEMPTS = 4
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to ask: sent once, as the process's first line."""
-
-    host: str | None = None
-    concurrency: int | None = None
-    reply_timeout_s: float = 300.0
-    store: str | None = None
 
 
 def ask_order(requests: Iterable[ChatRequest]) -> list[ChatRequest]:
@@ -61,51 +51,6 @@ def ask_order(requests: Iterable[ChatRequest]) -> list[ChatRequest]:
         system = next((one.content for one in request.messages if one.role == "system"), "")
         groups.setdefault(system, []).append(request)
     return [request for group in groups.values() for request in group]
-
-
-def in_flight(model: Model, settings: Settings) -> int:
-    """How many requests at once: what was asked for, else the slots that the backend tells, else 4.
-
-    The embedded backend never gets more than its slots: the rest would only wait in its queue.
-    """
-    wanted = settings.concurrency or model.slots or DEFAULT_CONCURRENCY
-    return min(wanted, model.slots) if model.spec.backend == "gguf" and model.slots else wanted
-
-
-def open_model(model: Model, requests: Sequence[ChatRequest], settings: Settings) -> ChatModel:
-    """The backend of a resolved model; imports of that backend happen here."""
-    if model.spec.backend == "ollama":
-        from evals.backends.ollama import OllamaModel
-
-        return OllamaModel(model, settings.host, settings.reply_timeout_s, in_flight(model, settings))
-    if model.spec.backend == "gguf":
-        from evals.backends.embedded import EmbeddedModel
-
-        num_ctx = max((int(request.options["num_ctx"]) for request in requests), default=4096)
-        return EmbeddedModel(model, num_ctx, in_flight(model, settings), settings.reply_timeout_s)
-    from evals.backends.replay import ReplayModel
-
-    return ReplayModel(model)
-
-
-async def resolve_models(specs: Sequence[ModelSpec], host: str | None) -> list[Model | ModelUnavailable]:
-    """Each spec's model, or why there is none, in the order given."""
-    found: dict[ModelSpec, Model | ModelUnavailable] = {}
-    remote = [spec for spec in specs if spec.backend == "ollama"]
-    if remote:
-        from evals.backends import ollama
-
-        found.update(zip(remote, await ollama.resolve(remote, host), strict=True))
-    for spec in specs:
-        if spec.backend == "gguf":
-            from evals.backends import embedded
-
-            found[spec] = await anyio.to_thread.run_sync(embedded.resolve, spec)
-        elif spec.backend == "replay":
-            from evals.backends import replay
-
-            found[spec] = replay.resolve(spec)
-    return [found[spec] for spec in specs]
 
 
 async def ask(chat: ChatModel, request: ChatRequest) -> ModelReply:
@@ -145,7 +90,7 @@ async def ask(chat: ChatModel, request: ChatRequest) -> ModelReply:
 class _Asker:
     """Works through what it is told, one model after the other."""
 
-    def __init__(self, settings: Settings, tell: queue.SimpleQueue[dict[str, Any]]) -> None:
+    def __init__(self, settings: AskSettings, tell: queue.SimpleQueue[dict[str, Any]]) -> None:
         self.settings = settings
         self.tell = tell
         self.store = ResponseStore(Path(settings.store)) if settings.store else None
@@ -158,7 +103,9 @@ class _Asker:
             if message["do"] == "resolve":
                 specs = [ModelSpec(**spec) for spec in message["specs"]]
                 try:
-                    found = await resolve_models(specs, self.settings.host)
+                    found = await resolve_models(
+                        specs, self.settings.hosts[0] if self.settings.hosts else None
+                    )
                 except GoldenGateError as error:
                     self.tell.put({"broken": str(error)})
                     continue
@@ -231,7 +178,7 @@ def _write_outbox(sink: IO[str], tell: queue.SimpleQueue[dict[str, Any]]) -> Non
 
 async def _serve(source: IO[str], sink: IO[str]) -> None:
     stamina.instrumentation.set_on_retry_hooks([])  # retries are kept in replies, not logged
-    settings = Settings(**json.loads(source.readline()))
+    settings = AskSettings.from_json(json.loads(source.readline()))
     tell: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     asker = _Asker(settings, tell)
     send, receive = anyio.create_memory_object_stream[dict[str, Any]](float("inf"))

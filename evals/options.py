@@ -24,14 +24,19 @@ class RunSettings:
     golden: str
     reports: str
     tasks: tuple[str, ...]
-    host: str | None
+    hosts: tuple[str, ...]
     concurrency: int | None
     split: Split | None
     sample: int | None
+    repeats: int
+    latency_rounds: int
     reply_timeout_s: float
+    server_wait_s: float
+    share_server: bool
     refresh: bool
     store: bool
     gate: bool
+    snapshot_strict: bool
     run_code: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -39,18 +44,20 @@ class RunSettings:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunSettings:
-        return cls(**{**data, "models": tuple(data["models"]), "tasks": tuple(data["tasks"])})
+        return cls(**{**data, **{name: tuple(data[name]) for name in ("models", "tasks", "hosts")}})
 
 
-_DEFAULTS = {"reply_timeout": "300"}
+_DEFAULTS = {"reply_timeout": "300", "server_wait": "60", "repeats": "1", "latency_rounds": "10"}
 _TEXT_OPTIONS = {
     "golden": ("DIR", "folder of golden tasks (default: golden/)"),
     "reports": ("DIR", "folder that runs are written to (default: reports/)"),
-    "ollama_host": ("ADDRESS", "Ollama server (default: OLLAMA_HOST, else 127.0.0.1:11434)"),
     "split": ("dev|gate", "ask only the cases of one split (default: both)"),
     "sample": ("N", "ask only N cases, the same for everybody, by task and difficulty (default: all)"),
-    "concurrency": ("N", "requests in flight at once (default: the server's slots, else 4)"),
+    "repeats": ("N", "ask each case N times, with seeds 0 to N-1 (default: 1)"),
+    "latency_rounds": ("N", "timed requests a case in test_latency.py (default: 10)"),
+    "concurrency": ("N", "requests in flight at once on each server (default: the server's slots, else 4)"),
     "reply_timeout": ("SECONDS", "longest wait for one whole reply (default: 300)"),
+    "server_wait": ("SECONDS", "longest wait for a server that went away to come back (default: 60)"),
 }
 _LIST_OPTIONS = {
     "model": (
@@ -58,11 +65,18 @@ _LIST_OPTIONS = {
         "model to ask, repeatable: qwen3:4b, gguf:FILE, replay:RUN (default: the embedded model)",
     ),
     "task": ("TASK", "golden task to run, repeatable (default: all)"),
+    "ollama_host": (
+        "ADDRESS",
+        "Ollama server, repeatable: several share a model's cases (default: OLLAMA_HOST, else 127.0.0.1:11434)",
+    ),
 }
 _FLAGS = {
     "refresh": "ask the models again, although their replies are in the store",
     "no_store": "neither read nor keep replies",
     "no_gate": "measure only: floors are shown, not enforced",
+    "share_server": "ask several models of one server at the same time: it has memory for all of them",
+    "snapshot_strict": "fail where an answer's verdict is another than its snapshot's",
+    "snapshot_ci": "allow --snapshot-update although CI is set",
     "run_code": "run code that models write, although this machine cannot fence it in (not needed on Linux)",
 }
 
@@ -148,14 +162,19 @@ def run_settings(config: pytest.Config) -> RunSettings:
         golden=str(_folder(config, "golden")),
         reports=str(_folder(config, "reports")),
         tasks=_list(config, "task"),
-        host=_text(config, "ollama_host"),
+        hosts=_list(config, "ollama_host"),
         concurrency=_count(config, "concurrency"),
         split=_split(config),
         sample=_count(config, "sample"),
-        reply_timeout_s=_number(config, "reply_timeout") or 300.0,
+        repeats=_count(config, "repeats") or 1,
+        latency_rounds=_count(config, "latency_rounds") or 1,
+        reply_timeout_s=_number(config, "reply_timeout") or 0.0,
+        server_wait_s=_number(config, "server_wait") or 0.0,
+        share_server=_on(config, "share_server"),
         refresh=_on(config, "refresh"),
         store=not _on(config, "no_store"),
         gate=not _on(config, "no_gate"),
+        snapshot_strict=_on(config, "snapshot_strict"),
         run_code=_on(config, "run_code"),
     )
 

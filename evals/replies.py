@@ -16,9 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from evals.backends.base import ChatRequest, Model, ModelReply, ModelSpec
+from evals.backends.base import AskSettings, ChatRequest, Model, ModelReply, ModelSpec
 from evals.errors import GoldenGateError, ModelUnavailable, SettingsError
-from evals.generate import Settings
 from evals.store import ResponseStore
 
 LOG_TAIL_LINES = 5
@@ -34,7 +33,7 @@ class Replies:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: AskSettings,
         log: Path,
         *,
         refresh: bool = False,

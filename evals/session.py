@@ -14,13 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evals.backends.base import ChatRequest, Model, ModelReply, parse_specs
+from evals.backends.base import AskSettings, ChatRequest, Model, ModelReply, parse_specs
 from evals.cache import cache_folder
 from evals.cases import CaseCheck, GoldenCase, GoldenTask, load_golden
 from evals.checks.base import CheckOutcome, CheckResult
 from evals.errors import ModelUnavailable, SettingsError
 from evals.gate import GateVerdict, Selection, judge_run
-from evals.generate import Settings as AskSettings
 from evals.options import RunSettings
 from evals.outcomes import classify
 from evals.prompts import chat_messages
@@ -95,7 +94,14 @@ class Asking:
 
     def __init__(self, settings: RunSettings, log: Path) -> None:
         store = str(cache_folder() / "responses") if settings.store else None
-        ask = AskSettings(settings.host, settings.concurrency, settings.reply_timeout_s, store)
+        ask = AskSettings(
+            settings.hosts,
+            settings.concurrency,
+            settings.reply_timeout_s,
+            store,
+            settings.server_wait_s,
+            settings.share_server,
+        )
         self.replies = Replies(ask, log, refresh=settings.refresh)
         self._selected: dict[str, dict[str, tuple[Item, int]]] = {}
         self._requests: dict[tuple[str, str], tuple[str, ChatRequest]] = {}

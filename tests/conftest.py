@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from evals.backends.base import ChatRequest, Message, Model, parse_spec
-from evals.generate import Settings
+from evals.backends.base import AskSettings, ChatRequest, Message, Model, parse_spec
 from evals.replies import Replies
 from tests.evals_run import Evals, write_task
 from tests.fault_server import FaultServer
@@ -82,7 +81,7 @@ def replies(fault_server: FaultServer, tmp_path: Path) -> Iterator[MakeReplies]:
         store: Path | None = None,
         refresh: bool = False,
     ) -> Replies:
-        settings = Settings(fault_server.url, concurrency, timeout_s, str(store) if store else None)
+        settings = AskSettings((fault_server.url,), concurrency, timeout_s, str(store) if store else None)
         made.append(Replies(settings, tmp_path / f"generate-{len(made)}.log", refresh=refresh))
         return made[-1]
 

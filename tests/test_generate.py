@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.backends.base import ChatRequest, Model, ModelReply
-from evals.generate import DEFAULT_CONCURRENCY, Settings, ask_order, in_flight
+from evals.backends.base import AskSettings, ChatRequest, Model, ModelReply
+from evals.backends.models import DEFAULT_CONCURRENCY, in_flight
+from evals.generate import ask_order
 from evals.replies import CLOSE_LIMIT_S, Replies
 from evals.store import ResponseStore
 from tests import fault_server as faults
@@ -112,7 +113,7 @@ def test_slots_decide_where_concurrency_is_not_given_and_bound_the_embedded_mode
     name: str, slots: int | None, concurrency: int | None, at_once: int
 ) -> None:
     model = replace(tiny_model(name), slots=slots)
-    assert in_flight(model, Settings(concurrency=concurrency)) == at_once
+    assert in_flight(model, AskSettings(concurrency=concurrency)) == at_once
 
 
 def test_models_are_asked_one_after_the_other(fault_server: FaultServer, replies: MakeReplies) -> None:
@@ -190,7 +191,7 @@ def test_a_server_that_says_when_to_come_back_is_not_asked_before(
 
 
 def test_a_server_that_is_not_there_ends_as_a_fault(tmp_path: Path) -> None:
-    settings = Settings(f"http://127.0.0.1:{faults.closed_port()}")
+    settings = AskSettings((f"http://127.0.0.1:{faults.closed_port()}",))
     replies = Replies(settings, tmp_path / "log")
     try:
         fault = ask_one(replies).fault
@@ -210,7 +211,7 @@ def test_one_fault_leaves_the_other_replies_alone(fault_server: FaultServer, rep
 
 
 @contextmanager
-def process_that_asks(settings: Settings) -> Iterator[subprocess.Popen[str]]:
+def process_that_asks(settings: AskSettings) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "evals.generate"],
         stdin=subprocess.PIPE,
@@ -257,7 +258,7 @@ def test_the_end_of_input_ends_the_process_in_the_middle_of_a_reply(
     fault_server: FaultServer, tmp_path: Path
 ) -> None:
     fault_server.play(faults.HANG, faults.SILENT)
-    with process_that_asks(Settings(fault_server.url, 2, store=str(tmp_path))) as process:
+    with process_that_asks(AskSettings((fault_server.url,), 2, store=str(tmp_path))) as process:
         tell(process, order_message([chat_request("a"), chat_request("b")]))
         wait_for_chats(fault_server, 2)
         assert end_input(process) < CLOSING_S
@@ -267,7 +268,7 @@ def test_the_end_of_input_ends_the_process_in_the_middle_of_a_reply(
 
 def test_the_end_of_input_cuts_no_reply_that_is_being_kept(fault_server: FaultServer, tmp_path: Path) -> None:
     asked = [chat_request(f"{n}") for n in range(200)]
-    with process_that_asks(Settings(fault_server.url, 16, store=str(tmp_path))) as process:
+    with process_that_asks(AskSettings((fault_server.url,), 16, store=str(tmp_path))) as process:
         tell(process, order_message(asked))
         wait_for_chats(fault_server, 100)
         assert end_input(process) < CLOSING_S
@@ -281,7 +282,7 @@ def test_the_end_of_input_cuts_no_reply_that_is_being_kept(fault_server: FaultSe
 
 @pytest.mark.parametrize("end", ["", '{"do": "ask", "mod'], ids=["between-messages", "within-a-message"])
 def test_the_death_of_the_parent_ends_the_process(fault_server: FaultServer, end: str) -> None:
-    with process_that_asks(Settings(fault_server.url)) as process:
+    with process_that_asks(AskSettings((fault_server.url,))) as process:
         assert process.stdin is not None and process.stderr is not None
         process.stdin.write(end)
         assert end_input(process) < CLOSING_S

@@ -10,9 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from evals.backends.base import ChatRequest, Model, ModelReply, parse_spec
+from evals.backends.base import AskSettings, ChatRequest, Model, ModelReply, parse_spec
 from evals.errors import GoldenGateError, ModelUnavailable, SettingsError
-from evals.generate import Settings
 from evals.replies import Replies
 from evals.store import ResponseStore
 from tests import fault_server as faults
@@ -75,7 +74,7 @@ def test_models_are_resolved_by_the_process(fault_server: FaultServer, replies: 
 
 
 def test_a_host_that_is_none_is_a_wrong_setting(tmp_path: Path) -> None:
-    replies = Replies(Settings("ftp://example.org"), tmp_path / "log")
+    replies = Replies(AskSettings(("ftp://example.org",)), tmp_path / "log")
     try:
         with pytest.raises(SettingsError, match=r"'ftp://example\.org' is no address"):
             replies.resolve([parse_spec("tiny")])
@@ -250,7 +249,7 @@ def test_orders_to_a_dead_process_end_as_faults(fault_server: FaultServer, repli
 
 def test_a_process_that_breaks_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    replies = Replies(Settings(), log)
+    replies = Replies(AskSettings(), log)
     try:
         replies.start()
         log.write_text("".join(f"line {n}\n" for n in range(20)))

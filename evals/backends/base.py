@@ -154,6 +154,23 @@ class ModelReply:
         return cls(**{**data, "retries": tuple(data["retries"])})
 
 
+@dataclass(frozen=True, slots=True)
+class AskSettings:
+    """How to ask. `hosts` are Ollama servers, none for the default one; `server_wait_s` is how long a server that
+    went away is waited for; with `share_server` several models of one server are asked at the same time."""
+
+    hosts: tuple[str, ...] = ()
+    concurrency: int | None = None
+    reply_timeout_s: float = 300.0
+    store: str | None = None
+    server_wait_s: float = 60.0
+    share_server: bool = False
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> AskSettings:
+        return cls(**{**data, "hosts": tuple(data["hosts"])})
+
+
 class ChatModel(Protocol):
     """What a backend is: it answers one request, and can be closed."""
 

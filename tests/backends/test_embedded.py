@@ -10,11 +10,10 @@ import gguf
 import numpy as np
 import pytest
 
-from evals.backends.base import ChatRequest, Message, Model, ModelReply, parse_spec
+from evals.backends.base import AskSettings, ChatRequest, Message, Model, ModelReply, parse_spec
 from evals.backends.embedded import SLOTS, payload, split_adapter
 from evals.backends.weights import embedded_default
 from evals.errors import ModelUnavailable
-from evals.generate import Settings
 from evals.replies import Replies
 from tests.conftest import chat_request
 
@@ -34,7 +33,7 @@ def weights() -> Path:
 @pytest.fixture(scope="module")
 def embedded(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replies]:
     """Replies of the embedded backend, without a store."""
-    replies = Replies(Settings(), tmp_path_factory.mktemp("embedded") / "generate.log")
+    replies = Replies(AskSettings(), tmp_path_factory.mktemp("embedded") / "generate.log")
     yield replies
     replies.close()
 
