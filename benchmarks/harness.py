@@ -29,7 +29,7 @@ from benchmarks.stub_server import ANSWER, MODEL
 from evals.backends.base import Model, parse_spec
 from evals.backends.ollama import server_options
 from evals.cases import load_golden
-from evals.session import chat_request
+from evals.needs import chat_request
 
 CASES = 1024
 TASKS = 4

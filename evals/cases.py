@@ -12,11 +12,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from evals.checks.base import Answer, Capability, CapabilityName, Check, CheckResult, Strict
+from evals.consistency import AgreementName
 from evals.errors import GoldenError, Problem, SettingsError
 
 ID_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
@@ -53,10 +54,13 @@ class VersusBaseline(Strict):
 
 
 class Gate(Strict):
-    """Floors: the least pass rate per capability, as a fraction."""
+    """Floors: the least pass rate per capability and, of repeats, the least agreement; as fractions."""
 
     floors: dict[CapabilityName, float] = {}
     versus_baseline: VersusBaseline = VersusBaseline()
+    agreement: dict[AgreementName, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default={}, description="least agreement of repeats with each other, as a fraction"
+    )
 
 
 class TaskFile(Strict):

@@ -74,16 +74,15 @@ class Controller:
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         from evals.scheduler import ModelScheduling
 
-        return ModelScheduling(
-            config, log, {name: item.model.label for name, item in self._run.items.items()}
-        )
+        labels = {name: item.model.label for name, item in self._run.items.items()}
+        return ModelScheduling(config, log, labels, self._run.notes.append)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         self._expect(ids)
 
     def _expect(self, nodeids: list[str]) -> None:
-        cases = self._run.expect(param_id(nodeid) for nodeid in nodeids)
+        cases = self._run.expect(name_of(nodeid) for nodeid in nodeids)
         if self._progress:
             self._progress.total = cases
 
@@ -169,6 +168,6 @@ def selected_in_words(run: GoldenRun) -> str:
     return f"{of} cases of {tasks}{split}"
 
 
-def param_id(nodeid: str) -> str:
-    """What stands in the brackets of `evals/test_golden.py::test_golden[…]`."""
-    return nodeid.partition("::test_golden[")[2].removesuffix("]")
+def name_of(nodeid: str) -> str:
+    """What stands behind the file in a node id: `test_golden[…]` of `evals/test_golden.py::test_golden[…]`."""
+    return nodeid.partition("::")[2]

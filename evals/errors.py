@@ -8,6 +8,9 @@
     ├── ModelUnavailable   a model cannot be asked at all: not there, server down, bad file
     ├── BackendFault       one request failed: a broken connection, a 5xx, a reply cut short
     │   └── TransientFault the same, and worth asking again
+    │       ├── ConnectionBroke  nothing answers, or the connection broke off: is the server still there?
+    │       └── ServerBusy       the server has too much to do: 429, or its queue is full
+    ├── ServerLost         a server is of no more use for a model: gone for good, or it has another one now
     └── RunRecordError     a run record cannot be read
 
 Errors of other libraries are translated into these where they arise, at the edge, and nowhere else.
@@ -69,6 +72,18 @@ class TransientFault(BackendFault):
     def __init__(self, message: str, wait_s: float | None = None) -> None:
         super().__init__(message)
         self.wait_s = wait_s
+
+
+class ConnectionBroke(TransientFault):
+    """Nothing answers, or the connection broke off in the middle of a reply."""
+
+
+class ServerBusy(TransientFault):
+    """The server has too much to do and says so; asking it less at once helps, asking it again does not."""
+
+
+class ServerLost(GoldenGateError):
+    """A server is of no more use for a model; the message says why, and becomes the fault of its requests."""
 
 
 class RunRecordError(GoldenGateError):

@@ -101,7 +101,7 @@ def _missing(records: Sequence[CaseRecord], summary: Summary, unavailable: Mappi
 def _below(summary: Summary) -> list[str]:
     return [
         f"{score.model}: {score.task} {score.capability} {percent(score.rate)} "
-        f"({score.passes} of {score.n}) is below the floor of {share(score.floor)}"
+        f"({score.passes:.4g} of {score.n}) is below the floor of {share(score.floor)}"
         for score in summary.scores
         if score.floor is not None and not score.holds
     ]

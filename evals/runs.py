@@ -91,7 +91,7 @@ class CaseRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What a run was: `run.json`, without the results."""
+    """What a run was: `run.json`, without the results. `rescored`: the run whose replies were judged again, or ''."""
 
     run: str
     started: str
@@ -106,6 +106,7 @@ class RunInfo:
     asked: int
     stored: int
     selected: Mapping[str, Any] = field(default_factory=dict)
+    rescored: str = ""
 
 
 def check_record(check: CaseCheck, result: CheckResult) -> CheckRecord:
@@ -238,7 +239,9 @@ def read_run(folder: Path) -> RunInfo:
     path = folder / "run.json"
     if not path.is_file():
         if (folder / "results.jsonl").exists():
-            raise RunRecordError(f"the run in {folder} was not finished: it has no run.json")
+            raise RunRecordError(
+                f"the run in {folder} was not finished: it has no run.json; `pytest evals --resume {folder}` finishes it"
+            )
         raise RunRecordError(f"there is no run in {folder}")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -264,7 +267,7 @@ def results_of_tasks(folder: Path, hashes: Mapping[str, str]) -> list[CaseRecord
 
 def read_results(folder: Path) -> list[CaseRecord]:
     """All lines of `results.jsonl`; raises `RunRecordError` naming a damaged line."""
-    return list(_lines(folder / "results.jsonl", CaseRecord.from_json))
+    return list(read_lines(folder / "results.jsonl", CaseRecord.from_json))
 
 
 def read_replies(folder: Path, model: str) -> dict[str, ModelReply]:
@@ -273,19 +276,21 @@ def read_replies(folder: Path, model: str) -> dict[str, ModelReply]:
     def reply(data: Mapping[str, Any]) -> tuple[str, str, ModelReply]:
         return data["model"], str(data["response"]), ModelReply.from_json(data["reply"])
 
-    return {key: made for name, key, made in _lines(folder / "replies.jsonl", reply) if name == model}
+    return {key: made for name, key, made in read_lines(folder / "replies.jsonl", reply) if name == model}
 
 
-def _lines(path: Path, make: Callable[[Mapping[str, Any]], Made]) -> Iterator[Made]:
+def read_lines(path: Path, make: Callable[[Mapping[str, Any]], Made]) -> Iterator[Made]:
+    """What `make` makes of each line of a record's file, one at a time; raises `RunRecordError` naming a damaged one."""
     try:
-        text = path.read_text(encoding="ascii")
+        with path.open(encoding="ascii") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    made = make(json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                    raise RunRecordError(f"{path}:{number}: damaged line: {error}") from error
+                yield made
     except (OSError, UnicodeDecodeError) as error:
         raise RunRecordError(f"{path} cannot be read: {error}") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            yield make(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunRecordError(f"{path}:{number}: damaged line: {error}") from error
 
 
 def versions() -> dict[str, str]:

@@ -1,17 +1,20 @@
 """From results to figures: pass rates with intervals, failure kinds, measures, speed.
 
 The unit is the case: it passes a capability when all its checks of that capability pass, since two checks of one reply
-are not two independent trials. Every case that was asked counts in n; a missing answer is not a pass.
+are not two independent trials. Nor are two repeats of one case: a case that was asked more than once counts with the
+mean over its repeats. Every case that was asked counts in n; a missing answer is not a pass.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from evals.consistency import Agreement
 from evals.runs import CaseRecord
 from evals.stats import wilson_interval
 
@@ -20,19 +23,22 @@ from evals.stats import wilson_interval
 class Score:
     """One model's pass rate in one capability of one task, as fractions, with a 95% Wilson interval.
 
-    `checks_passed` of `checks` are single checks over all cases: the k of n that several format checks sum to.
+    `passes` is the sum over the cases of the share of their repeats that passed, a whole number without repeats. The
+    interval takes each case for one trial: with repeats it is wider than need be, since a mean varies less.
+    `checks_passed` of `checks` are single checks over all cases: the k of n that several format checks sum to; of
+    repeats, their means.
     """
 
     model: str
     task: str
     capability: str
-    passes: int
+    passes: float
     n: int
     low: float
     high: float
     floor: float | None
-    checks_passed: int
-    checks: int
+    checks_passed: float
+    checks: float
 
     @property
     def rate(self) -> float:
@@ -93,6 +99,7 @@ class Summary:
     scores: tuple[Score, ...]
     measures: tuple[Measure, ...]
     models: tuple[ModelFigures, ...]
+    agreements: tuple[Agreement, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         scores = [{**asdict(score), "rate": score.rate, "holds": score.holds} for score in self.scores]
@@ -100,7 +107,10 @@ class Summary:
 
 
 def summarise(
-    records: Sequence[CaseRecord], floors: Mapping[str, Mapping[str, float]], models: Sequence[str] = ()
+    records: Sequence[CaseRecord],
+    floors: Mapping[str, Mapping[str, float]],
+    models: Sequence[str] = (),
+    agreements: Sequence[Agreement] = (),
 ) -> Summary:
     """Figures of a run; `floors` are per task and capability, `models` gives the order of rows."""
     order = {name: index for index, name in enumerate(dict.fromkeys([*models, *(r.model for r in records)]))}
@@ -108,24 +118,28 @@ def summarise(
         scores=tuple(sorted(_scores(records, floors), key=lambda s: (order[s.model], s.task))),
         measures=tuple(sorted(_measures(records), key=lambda m: (order[m.model], m.task))),
         models=tuple(_figures(name, [r for r in records if r.model == name]) for name in order),
+        agreements=tuple(agreements),
     )
 
 
 def _scores(records: Iterable[CaseRecord], floors: Mapping[str, Mapping[str, float]]) -> Iterable[Score]:
-    # Per model, task and capability: the outcomes of each case's checks.
-    cases: dict[tuple[str, str, str], list[list[bool]]] = {}
+    # Per model, task and capability: per case, the outcomes of the checks of each of its repeats.
+    cases: dict[tuple[str, str, str], dict[str, list[list[bool]]]] = {}
     for record in records:
         by_capability: dict[str, list[bool]] = {}
         for check in record.checks:
             by_capability.setdefault(check.capability, []).append(check.outcome == "pass")
         for capability, passed in by_capability.items():
-            cases.setdefault((record.model, record.task, capability), []).append(passed)
-    for (model, task, capability), outcomes in cases.items():
-        right = sum(map(all, outcomes))
-        low, high = wilson_interval(right, len(outcomes))
+            by_case = cases.setdefault((record.model, record.task, capability), {})
+            by_case.setdefault(record.case, []).append(passed)
+    for (model, task, capability), by_case in cases.items():
+        repeats = list(by_case.values())
+        right = math.fsum(sum(map(all, outcomes)) / len(outcomes) for outcomes in repeats)
+        low, high = wilson_interval(right, len(repeats))
         floor = floors.get(task, {}).get(capability)
-        single, of = sum(map(sum, outcomes)), sum(map(len, outcomes))
-        yield Score(model, task, capability, right, len(outcomes), low, high, floor, single, of)
+        single = math.fsum(sum(map(sum, outcomes)) / len(outcomes) for outcomes in repeats)
+        of = math.fsum(sum(map(len, outcomes)) / len(outcomes) for outcomes in repeats)
+        yield Score(model, task, capability, right, len(repeats), low, high, floor, single, of)
 
 
 def _measures(records: Sequence[CaseRecord]) -> Iterable[Measure]:

@@ -1,29 +1,27 @@
 """One `pytest evals` run: what it was asked to do, its models and cases, its results as they arrive.
 
 The controller (the only process without xdist) resolves the models, gathers results and writes the run record;
-whoever executes tests (it, or an xdist worker) asks models through `Replies`.
+whoever executes tests (it, or an xdist worker) asks models through `needs.Asking`.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evals.backends.base import AskSettings, ChatRequest, Model, ModelReply, parse_specs
-from evals.cache import cache_folder
-from evals.cases import CaseCheck, GoldenCase, GoldenTask, load_golden
+from evals.backends.base import Model, ModelReply, parse_specs
+from evals.cases import GoldenTask, load_golden
 from evals.checks.base import CheckOutcome, CheckResult
+from evals.consistency import Agreement
 from evals.errors import ModelUnavailable, SettingsError
 from evals.gate import GateVerdict, Selection, judge_run
+from evals.needs import Asking, CaseKey, CheckItem, GoldenItem, Reply, all_items, test_name
 from evals.options import RunSettings
 from evals.outcomes import classify
-from evals.prompts import chat_messages
-from evals.replies import Replies
 from evals.report.markdown import markdown_report
 from evals.runs import (
     CaseRecord,
@@ -40,24 +38,6 @@ from evals.runs import (
 from evals.sampling import of_split, sample_cases
 from evals.scores import Summary, summarise
 
-CaseKey = tuple[str, str, str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What one test item judges. Its id is unique in a run."""
-
-    model: Model
-    task: GoldenTask
-    case: GoldenCase
-    check: CaseCheck
-
-    @property
-    def id(self) -> str:
-        # pytest escapes what is not ASCII, and backslashes; here it is done once, the same for everybody.
-        label = self.model.label.replace("\\", "/").encode("ascii", "xmlcharrefreplace").decode("ascii")
-        return f"{label}-{self.case.task}/{self.case.id}-{self.check.label}"
-
 
 def chosen_cases(settings: RunSettings, tasks: tuple[GoldenTask, ...]) -> tuple[GoldenTask, ...]:
     """The tasks with the cases to run: all, or those of the split and the sample that were asked for.
@@ -70,118 +50,23 @@ def chosen_cases(settings: RunSettings, tasks: tuple[GoldenTask, ...]) -> tuple[
     return chosen if settings.sample is None else sample_cases(chosen, settings.sample)
 
 
-def all_items(models: Iterable[Model], tasks: Sequence[GoldenTask]) -> list[Item]:
-    """Every model x case x check, model by model, so that each is loaded once."""
-    return [
-        Item(model, task, case, check)
-        for model in models
-        for task in tasks
-        for case in task.cases
-        for check in case.checks
-    ]
-
-
-def chat_request(model: Model, task: GoldenTask, case: GoldenCase) -> ChatRequest:
-    """What a model is asked for a case. Thinking is named only to models that have it."""
-    options = task.options.model_dump(mode="json")
-    think = options.pop("think")
-    messages = chat_messages(task, case)
-    return ChatRequest(task.name, case.id, messages, options, think if model.thinks else None)
-
-
-class Asking:
-    """The executing side: orders the replies of the selected cases and hands them to tests."""
-
-    def __init__(self, settings: RunSettings, log: Path) -> None:
-        store = str(cache_folder() / "responses") if settings.store else None
-        ask = AskSettings(
-            settings.hosts,
-            settings.concurrency,
-            settings.reply_timeout_s,
-            store,
-            settings.server_wait_s,
-            settings.share_server,
-        )
-        self.replies = Replies(ask, log, refresh=settings.refresh)
-        self._selected: dict[str, dict[str, tuple[Item, int]]] = {}
-        self._requests: dict[tuple[str, str], tuple[str, ChatRequest]] = {}
-        self._told: Counter[tuple[str, str]] = Counter()
-        # Two cases, or two names of one model, may share a key: its reply is kept until the last of them is done.
-        self._users: Counter[str] = Counter()
-
-    def select(self, items: Iterable[Item]) -> None:
-        """The items that will run; called once, after collection."""
-        for item in items:
-            by_case = self._selected.setdefault(item.model.label, {})
-            name = _case_name(item)
-            _, count = by_case.get(name, (item, 0))
-            by_case[name] = (item, count + 1)
-
-    def checks_selected(self, item: Item) -> int:
-        """How many checks of the item's case will run."""
-        return self._selected[item.model.label][_case_name(item)][1]
-
-    def tell(self, item: Item) -> bool:
-        """Count one result of the item's case; True for the first, which carries the reply along.
-
-        After the last one the reply's memory is given back.
-        """
-        name = (item.model.label, _case_name(item))
-        self._told[name] += 1
-        if self._told[name] == self.checks_selected(item):
-            key = self._requests[name][0]
-            self._users[key] -= 1
-            if not self._users[key]:
-                self.replies.forget(key)
-        return self._told[name] == 1
-
-    def order_model(self, label: str) -> None:
-        """Ask for all selected cases of one model, ahead of their tests."""
-        requests: list[ChatRequest] = []
-        model: Model | None = None
-        for name, (item, _) in self._selected.get(label, {}).items():
-            model = item.model
-            request = chat_request(model, item.task, item.case)
-            key = request.key(model.digest)
-            self._requests[label, name] = (key, request)
-            self._users[key] += 1
-            requests.append(request)
-        if model is not None:
-            self.replies.order(model, requests)
-
-    def order_all(self) -> None:
-        """Ask for everything, model after model."""
-        for label in self._selected:
-            self.order_model(label)
-
-    def request(self, item: Item) -> tuple[str, ChatRequest]:
-        """The response key and the request of an item's case, ordered on first use."""
-        name = (item.model.label, _case_name(item))
-        if name not in self._requests:
-            self.order_model(item.model.label)
-        return self._requests[name]
-
-
-def _case_name(item: Item) -> str:
-    return f"{item.task.name}/{item.case.id}"
-
-
-def result_message(item: Item, key: str, reply: ModelReply, result: CheckResult, asking: Asking) -> str:
+def result_message(item: CheckItem, reply: Reply, result: CheckResult, asking: Asking) -> str:
     """One check's result as it travels to the controller: ASCII JSON, since replies may hold anything."""
+    need = item.need
     message: dict[str, Any] = {
-        "model": item.model.label,
-        "task": item.task.name,
-        "case": item.case.id,
-        "repeat": 0,
-        "of": asking.checks_selected(item),
-        "response": key,
+        "model": need.model.label,
+        "task": need.task.name,
+        "case": need.case.id,
+        "repeat": need.repeat,
+        "of": asking.checks_selected(need),
+        "response": reply.key,
         "check": check_record(item.check, result).to_json(),
     }
-    if asking.tell(item):
-        message["reply"] = reply.to_json()
-        message["tags"] = item.case.tags
-        message["split"] = item.case.split
-        message["stored"] = key in asking.replies.stored
+    if asking.tell(need):
+        message["reply"] = reply.reply.to_json()
+        message["tags"] = need.case.tags
+        message["split"] = need.case.split
+        message["stored"] = reply.key in asking.replies.stored
         message["notes"] = asking.replies.notes
     return json.dumps(message)
 
@@ -197,13 +82,14 @@ class GoldenRun:
         self.available = 0
         self.models: tuple[Model, ...] = ()
         self.unavailable: dict[str, str] = {}
-        self.items: dict[str, Item] = {}
+        self.items: dict[str, GoldenItem] = {}
         self.records: list[CaseRecord] = []
         self.summary = Summary((), (), ())
         self.selection = Selection(0, 0, 0, 0)
         self.verdict: GateVerdict | None = None
         self.broken_off = 0
-        self._expected: dict[CaseKey, list[Item]] = {}
+        self.agreements: list[Agreement] = []
+        self._expected: dict[CaseKey, list[CheckItem]] = {}
         self.complete = False
         self.stored = 0
         self.notes: list[str] = []
@@ -243,22 +129,26 @@ class GoldenRun:
         except BaseException:
             self.abandon()
             raise
-        self.items = {item.id: item for item in all_items(self.models, self.tasks)}
+        self.items = {
+            test_name(item): item for item in all_items(self.models, self.tasks, self.settings.repeats)
+        }
 
-    def expect(self, ids: Iterable[str]) -> int:
-        """The ids of the items that will run; whatever of them brings no result will count as missing.
+    def expect(self, names: Iterable[str]) -> int:
+        """The test names of the items that will run; whatever of them brings no result will count as missing.
 
-        Returns the number of cases. With several xdist workers each tells the same ids.
+        Returns the number of replies to judge. With several xdist workers each tells the same names.
         """
         self._expected = {}
-        for item in (self.items[name] for name in ids if name in self.items):
-            self._expected.setdefault((item.model.label, item.task.name, item.case.id, 0), []).append(item)
-        whole = all_items(self.models, self.whole)
+        for item in (self.items[name] for name in names if name in self.items):
+            if isinstance(item, CheckItem):
+                self._expected.setdefault(item.need.key, []).append(item)
+        asked = len(self.models) * self.settings.repeats
+        whole = [case for task in self.whole for case in task.cases]
         self.selection = Selection(
             cases=len(self._expected),
-            of_cases=len(self.models) * sum(len(task.cases) for task in self.whole),
+            of_cases=asked * len(whole),
             checks=sum(len(items) for items in self._expected.values()),
-            of_checks=len(whole),
+            of_checks=asked * sum(len(case.checks) for case in whole),
             floors=any(task.gate.floors for task in self.tasks),
         )
         return len(self._expected)
@@ -269,15 +159,24 @@ class GoldenRun:
         self.writer.discard()
 
     def receive(self, text: str) -> Iterator[CaseRecord]:
-        """Take in one check's result, wherever it was judged; yields the case's record once all are in."""
+        """Take in one test's result, wherever it was judged; yields a case's record once all its checks are in."""
         message = json.loads(text)
+        if "agreement" in message:
+            self.agreements.append(Agreement(**message["agreement"]))
+            return
         key = (message["model"], message["task"], message["case"], message["repeat"])
         case = self._open.setdefault(key, _OpenCase())
         case.take(message)
         self.stored += message.get("stored", False)
-        self.notes += [note for note in message.get("notes", ()) if note not in self.notes]
+        for note in message.get("notes", ()):
+            self.note(note)
         if len(case.checks) == message["of"]:
             yield self._write(key)
+
+    def note(self, text: str) -> None:
+        """Keep a sentence for the summary, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def finish(self, *, complete: bool, wall_s: float) -> None:
         """Write down what is left, sum up, and complete the record if the run was complete."""
@@ -291,7 +190,9 @@ class GoldenRun:
             task.name: {capability.value: floor for capability, floor in task.gate.floors.items()}
             for task in self.tasks
         }
-        self.summary = summarise(self.records, floors, [model.label for model in self.models])
+        self.summary = summarise(
+            self.records, floors, [model.label for model in self.models], agreements=self.agreements
+        )
         self.verdict = judge_run(
             self.records,
             self.summary,
@@ -333,7 +234,7 @@ class GoldenRun:
             if key in written:
                 continue
             case = self._open.setdefault(key, _OpenCase())
-            case.tags, case.split = items[0].case.tags, items[0].case.split
+            case.tags, case.split = items[0].need.case.tags, items[0].need.case.split
             names = {check.name for check in case.checks}
             case.checks += [check_record(item.check, lost) for item in items if item.check.label not in names]
 

@@ -8,7 +8,7 @@ import math
 Z_95 = 1.959963984540054
 
 
-def wilson_interval(passes: int, n: int, z: float = Z_95) -> tuple[float, float]:
+def wilson_interval(passes: float, n: int, z: float = Z_95) -> tuple[float, float]:
     """The Wilson score interval of a proportion: (low, high), fractions.
 
     centre = (p + z²/2n) / (1 + z²/n),  half = z/(1 + z²/n) · sqrt(p(1-p)/n + z²/4n²),  p = passes/n

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from evals.errors import SettingsError
 
@@ -179,3 +179,17 @@ class ChatModel(Protocol):
 
     async def aclose(self) -> None:
         """Give back connections and memory."""
+
+
+@runtime_checkable
+class ServedModel(ChatModel, Protocol):
+    """A model of a server that tells what it has: the server can be watched, and told to unload the model."""
+
+    async def alive(self) -> bool:
+        """Whether the server answers at all."""
+
+    async def digest(self) -> str | None:
+        """What the server has under the model's name now, None if nothing. Raises `BackendFault`."""
+
+    async def unload(self) -> None:
+        """Take the model out of the server's memory; returns once it is out. Raises `BackendFault`."""
