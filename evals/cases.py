@@ -192,8 +192,13 @@ def task_hash(head: TaskFile, task_checks: Sequence[Check], cases: Sequence[Gold
     """SHA-256 over what is asked and how it is judged; `about`, tags, splits, references, wrong answers and floors
     left out."""
 
+    written: dict[int, dict[str, Any]] = {}
+
     def as_written(check: Check) -> dict[str, Any]:
-        return check.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        # The task's checks are the same objects in every case.
+        if id(check) not in written:
+            written[id(check)] = check.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return written[id(check)]
 
     asked = head.model_dump(mode="json", include={"task", "system", "options", "prompt"})
     asked["checks"] = [as_written(check) for check in task_checks]

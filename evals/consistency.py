@@ -30,7 +30,8 @@ class Agreement:
     """One measure over the cases of a task, each asked `repeats` times.
 
     `value` is the mean over the cases of the share of pairs of repeats that are equal; `whole` counts the cases of
-    which all are. `noise_floor`: the temperature was 0. `least` is a case with the smallest share.
+    which all are. `noise_floor`: the temperature was 0. `least` is a case with the smallest share;
+    `floor` is the task's own (`gate.agreement`), None without one.
     """
 
     model: str
@@ -43,6 +44,12 @@ class Agreement:
     least: str
     least_value: float
     noise_floor: bool
+    floor: float | None = None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the floor is reached; None where there is none."""
+        return None if self.floor is None else self.value >= self.floor
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -61,6 +68,7 @@ def agreement(
     task: str,
     measure: AgreementName,
     noise_floor: bool,
+    floor: float | None = None,
 ) -> Agreement:
     """One measure from what the repeats of each case came to: one case and two repeats at least."""
     shares = {case: pairs_equal(values) for case, values in by_case.items()}
@@ -76,6 +84,7 @@ def agreement(
         least=least,
         least_value=shares[least],
         noise_floor=noise_floor,
+        floor=floor,
     )
 
 
@@ -86,7 +95,8 @@ def exact_form(reply: ModelReply) -> Hashable:
 
 def normalised_form(reply: ModelReply) -> Hashable:
     """The same for JSON of equal value and for text of the same words: NFKC, small letters, single spaces."""
-    value = read_json(reply.text).value
+    reading = read_json(reply.text)
+    value = reading.lenient if reading.problem else reading.value
     if isinstance(value, (dict, list)):
         return json.dumps(value, sort_keys=True), reply.stop_reason == "length"
     return " ".join(folded(reply.text).split()), reply.stop_reason == "length"

@@ -82,7 +82,7 @@ class Controller:
         self._expect(ids)
 
     def _expect(self, nodeids: list[str]) -> None:
-        cases = self._run.expect(name_of(nodeid) for nodeid in nodeids)
+        cases = self._run.expect([name_of(nodeid) for nodeid in nodeids])
         if self._progress:
             self._progress.total = cases
 
@@ -119,7 +119,7 @@ class Controller:
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             self._error = "no golden case was selected: nothing was asked, and nothing is green"
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        elif session.exitstatus == pytest.ExitCode.INTERRUPTED and not self._run.records:
+        elif session.exitstatus == pytest.ExitCode.INTERRUPTED and not self._run.received:
             self._error = "interrupted before a case was judged; what was answered is in the store"
         elif ended and self._run.verdict and self._run.verdict.problems:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -131,7 +131,7 @@ class Controller:
                 junit.add_global_property("goldengate_problem", problem)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._error or self._run.verdict is None or not self._run.records:
+        if self._error or self._run.verdict is None or not self._run.received:
             terminalreporter.write_line(f"ERROR: {self._error or 'no case was judged'}", red=True)
             return
         run = self._run

@@ -16,13 +16,15 @@ NO_MISS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What was asked of what there is: cases and checks, over all models, and whether any task sets a floor."""
+    """What was asked of what there is: cases and checks, over all models; whether any task sets a floor; and how many
+    tests of other kinds there are beside the checks."""
 
     cases: int
     of_cases: int
     checks: int
     of_checks: int
     floors: bool = True
+    others: int = 0
 
     @property
     def partial(self) -> bool:
@@ -55,7 +57,7 @@ def judge_run(
 
     `broken_off`: tests that ended without a result, because their worker crashed or their set-up broke.
     """
-    problems = _missing(records, summary, unavailable)
+    problems = _missing(records, summary, unavailable, checked=selection.checks > 0 or not selection.others)
     if broken_off:
         what = "test" if broken_off == 1 else "tests"
         problems.append(f"{broken_off} {what} broke off without a result; pytest tells above what happened")
@@ -77,7 +79,20 @@ def judge_run(
     return GateVerdict("holds", "The gate holds.")
 
 
-def _missing(records: Sequence[CaseRecord], summary: Summary, unavailable: Mapping[str, str]) -> list[str]:
+def with_problem(verdict: GateVerdict, problem: str) -> GateVerdict:
+    """The verdict with one more reason against it, which turns any other state into one that does not hold."""
+    failing: Mapping[str, tuple[Literal["fails", "unanswered"], str]] = {
+        "fails": ("fails", verdict.sentence),
+        "unanswered": ("unanswered", verdict.sentence),
+        "measured": ("unanswered", "The measurement is not whole."),
+    }
+    state, sentence = failing.get(verdict.state, ("fails", "The gate does not hold."))
+    return GateVerdict(state, sentence, (*verdict.problems, problem))
+
+
+def _missing(
+    records: Sequence[CaseRecord], summary: Summary, unavailable: Mapping[str, str], *, checked: bool
+) -> list[str]:
     problems = [f"{label} was not asked at all" for label in unavailable]
     for figures in summary.models:
         if figures.unanswered:
@@ -85,7 +100,7 @@ def _missing(records: Sequence[CaseRecord], summary: Summary, unavailable: Mappi
             problems.append(
                 f"{figures.model}: {figures.unanswered} of {figures.replies} {what} brought no reply"
             )
-        elif not figures.replies:
+        elif checked and not figures.replies:
             problems.append(f"{figures.model}: nothing was judged")
     answered = [record for record in records if record.outcome != "infrastructure"]
     lost = sum(check.outcome == "unscored" for record in answered for check in record.checks)
@@ -93,7 +108,7 @@ def _missing(records: Sequence[CaseRecord], summary: Summary, unavailable: Mappi
         problems.append(
             f"{lost} {'check' if lost == 1 else 'checks'} of answered requests never came to a result"
         )
-    if not records:
+    if checked and not records:
         problems.append("nothing was asked")
     return problems
 
@@ -104,6 +119,11 @@ def _below(summary: Summary) -> list[str]:
         f"({score.passes:.4g} of {score.n}) is below the floor of {share(score.floor)}"
         for score in summary.scores
         if score.floor is not None and not score.holds
+    ] + [
+        f"{one.model}: {one.task} {one.measure} agreement of repeats {percent(one.value)} "
+        f"({one.whole} of {one.cases} cases wholly) is below the floor of {share(one.floor)}"
+        for one in summary.agreements
+        if one.floor is not None and not one.holds
     ]
 
 

@@ -23,17 +23,19 @@ from evals.checks import sandbox
 from evals.checks.answers import shorten
 from evals.checks.base import Capability, CheckOutcome, CheckResult
 from evals.consistency import EXPLAINED, Agreement, AgreementName, agreement, exact_form, normalised_form
-from evals.controller import Controller
+from evals.controller import Controller, name_of
 from evals.errors import SettingsError
 from evals.gate import NO_MISS
 from evals.needs import AgreementItem, Asking, CheckItem, GoldenItem, Need, Reply, all_items
 from evals.options import PACKAGE, RunSettings, run_settings
 from evals.outcomes import judge_check
+from evals.resume import read_started
 from evals.session import GoldenRun, chosen_cases, result_message
 
 ASKING = pytest.StashKey[Asking]()
 SETTINGS = pytest.StashKey[RunSettings]()
 ITEMS = pytest.StashKey[Sequence[GoldenItem]]()
+ONLY = pytest.StashKey[frozenset[str]]()
 # What runs after what, of one model: the checks come first, since all else looks at the same replies.
 TEST_ORDER = ("test_golden", "test_agreement")
 
@@ -92,6 +94,14 @@ def _start_controller(config: pytest.Config) -> None:
     config.stash[ASKING] = run.asking
     config.stash[ITEMS] = tuple(run.items.values())
     config.pluginmanager.register(Controller(config, run), "goldengate-controller")
+    _select_as_before(config, settings)
+
+
+def _select_as_before(config: pytest.Config, settings: RunSettings) -> None:
+    """A run that goes on judges the tests that were selected when it began."""
+    only = read_started(Path(settings.resume)).only if settings.resume else None
+    if only is not None:
+        config.stash[ONLY] = frozenset(only)
 
 
 def _start_worker(config: pytest.Config) -> None:
@@ -100,7 +110,11 @@ def _start_worker(config: pytest.Config) -> None:
     settings = RunSettings.from_json(given["settings"])
     models = [Model.from_json(model) for model in given["models"]]
     config.stash[SETTINGS] = settings
-    config.stash[ASKING] = Asking(settings, Path(given["folder"]) / f"generate-{workerinput['workerid']}.log")
+    asking = Asking(settings, Path(given["folder"]) / f"generate-{workerinput['workerid']}.log")
+    config.stash[ASKING] = asking
+    if settings.resume:
+        asking.go_on(Path(settings.resume))
+        _select_as_before(config, settings)
     config.stash[ITEMS] = all_items(models, _tasks(settings), settings.repeats)
 
 
@@ -110,6 +124,8 @@ def _tasks(settings: RunSettings) -> tuple[GoldenTask, ...]:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """What a run does not need is not collected, unless it is named on the command line."""
+    if collection_path == PACKAGE / "test_latency.py":
+        return True  # a pass of its own: see `plugin`
     if collection_path == PACKAGE / "test_consistency.py" and config.stash[SETTINGS].repeats == 1:
         return True
     return None
@@ -136,7 +152,12 @@ def _golden_item(test: pytest.Item) -> GoldenItem | None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    only = config.stash.get(ONLY, None)
+    if only is not None:
+        others = [test for test in items if name_of(test.nodeid) not in only]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [test for test in items if name_of(test.nodeid) in only]
     # Model by model, so that the replies of one are forgotten before the next begins.
     models: dict[str, int] = {}
     places: dict[pytest.Item, tuple[int, int]] = {}
@@ -214,9 +235,8 @@ class Agreed:
             f"{EXPLAINED[found.measure]} in {found.value:.1%} of the pairs of {found.repeats} repeats; "
             f"{found.whole} of {found.cases} cases agree wholly, least {found.least} ({found.least_value:.0%})"
         )
-        floor = self.item.task.gate.agreement.get(self.item.measure, 0.0)
-        if self.strict and found.value < floor:
-            pytest.fail(f"{reason}; the floor is {floor:.1%}", pytrace=False)
+        if self.strict and found.holds is False:
+            pytest.fail(f"{reason}; the floor is {found.floor:.1%}", pytrace=False)
         raise Miss(reason)
 
     def message(self, asking: Asking) -> str:
@@ -266,6 +286,7 @@ def agreed(item: AgreementItem, request: pytest.FixtureRequest) -> Agreed:
         task=item.task.name,
         measure=item.measure,
         noise_floor=item.task.options.temperature == 0,
+        floor=item.task.gate.agreement.get(item.measure),
     )
     node = request.node
     node.user_properties += [(name, value) for name, value in found.to_json().items()]

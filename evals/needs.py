@@ -20,6 +20,7 @@ from evals.consistency import AGREEMENTS, AgreementName
 from evals.options import RunSettings
 from evals.prompts import chat_messages
 from evals.replies import Replies
+from evals.resume import read_answered
 
 CaseKey = tuple[str, str, str, int]
 
@@ -185,6 +186,13 @@ class Asking:
         # of one model, may share a reply.
         self._waiting: Counter[CaseKey] = Counter()
         self._users: Counter[str] = Counter()
+
+    def go_on(self, folder: Path) -> int:
+        """Take over what an interrupted run has been answered; returns how many replies that is."""
+        answered = read_answered(folder)
+        self.replies.take_over(answered.replies)
+        self.replies.stored |= answered.stored
+        return len(answered.replies)
 
     def select(self, items: Iterable[GoldenItem]) -> None:
         """The items that will run; called once, after collection."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -38,6 +38,7 @@ class RunSettings:
     gate: bool
     snapshot_strict: bool
     run_code: bool
+    resume: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -51,6 +52,7 @@ _DEFAULTS = {"reply_timeout": "300", "server_wait": "60", "repeats": "1", "laten
 _TEXT_OPTIONS = {
     "golden": ("DIR", "folder of golden tasks (default: golden/)"),
     "reports": ("DIR", "folder that runs are written to (default: reports/)"),
+    "resume": ("RUN", "go on with an interrupted run: its folder, or its name in the reports folder"),
     "split": ("dev|gate", "ask only the cases of one split (default: both)"),
     "sample": ("N", "ask only N cases, the same for everybody, by task and difficulty (default: all)"),
     "repeats": ("N", "ask each case N times, with seeds 0 to N-1 (default: 1)"),
@@ -155,8 +157,49 @@ def _split(config: pytest.Config) -> Split | None:
     return None
 
 
+# How a run is asked may be another when it goes on; what it is asked may not.
+_FREE_ON_RESUME = {
+    "ollama_host",
+    "concurrency",
+    "reply_timeout",
+    "server_wait",
+    "share_server",
+    "reports",
+    "resume",
+}
+
+
 def run_settings(config: pytest.Config) -> RunSettings:
-    """The run's settings; raises `pytest.UsageError` for values that mean nothing."""
+    """The run's settings, those of the interrupted run with `--resume`.
+
+    Raises `pytest.UsageError` for values that mean nothing, `RunRecordError` for a run that cannot go on.
+    """
+    settings = _given_settings(config)
+    if settings.resume is None:
+        return settings
+    from evals.resume import read_started  # not at the top: pytest loads this module in every run
+
+    def given(name: str) -> bool:
+        return bool(config.getoption(f"gg_{name}", None))
+
+    for name in [*_TEXT_OPTIONS, *_LIST_OPTIONS, *_FLAGS]:
+        if given(name) and name not in _FREE_ON_RESUME:
+            raise pytest.UsageError(f"--resume goes on with what the run was asked; leave {_flag(name)} out")
+    named = Path(config.invocation_params.dir, settings.resume)
+    folder = named if named.is_dir() else Path(settings.reports, settings.resume)
+    recorded = RunSettings.from_json(read_started(folder).settings)
+    return replace(
+        recorded,
+        resume=str(folder.resolve()),
+        hosts=settings.hosts or recorded.hosts,
+        concurrency=settings.concurrency or recorded.concurrency,
+        reply_timeout_s=settings.reply_timeout_s if given("reply_timeout") else recorded.reply_timeout_s,
+        server_wait_s=settings.server_wait_s if given("server_wait") else recorded.server_wait_s,
+        share_server=settings.share_server or recorded.share_server,
+    )
+
+
+def _given_settings(config: pytest.Config) -> RunSettings:
     return RunSettings(
         models=_list(config, "model"),
         golden=str(_folder(config, "golden")),
@@ -176,6 +219,7 @@ def run_settings(config: pytest.Config) -> RunSettings:
         gate=not _on(config, "no_gate"),
         snapshot_strict=_on(config, "snapshot_strict"),
         run_code=_on(config, "run_code"),
+        resume=_text(config, "resume"),
     )
 
 

@@ -1,15 +1,22 @@
-"""The entry point of pytest: options, and whether a run is a golden one. All else is in `items` and `controller`.
+"""The entry point of pytest: options, and whether a run is a golden one or a latency pass.
 
-pytest loads this module in every run of the environment, so it is light, and does nothing to runs of other tests.
+All else of a golden run is in `items` and `controller`, and of a latency pass in `latency_run`. pytest loads this
+module in every run of the environment, so it is light, and does nothing to runs of other tests.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evals.options import PACKAGE, add_options, given_on_command_line
+
+LATENCY_TESTS = PACKAGE / "test_latency.py"
+# The plugin of a run of ours, whichever it is.
+TESTS = "goldengate-tests"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,32 +26,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # `pytest --model X` from any folder: without a path, the option says what is meant.
     if config.args_source is not pytest.Config.ArgsSource.ARGS and given_on_command_line(config):
-        config.args = [str(PACKAGE / "test_golden.py")]
+        config.args = [str(PACKAGE)]
 
 
-def _collects_golden(config: pytest.Config) -> bool:
-    """Whether the arguments reach `evals/test_golden.py`, known before anything is collected.
+def _reached(config: pytest.Config) -> set[Path]:
+    """What of this package the arguments reach, known before anything is collected: itself, or single test files.
 
     A folder around the package counts only in a clone: around an environment it is somebody else's project.
     """
     installed = "site-packages" in PACKAGE.parts
+    reached: set[Path] = set()
     for argument in config.args:
         name = argument.split("::")[0]
         path = Path(config.invocation_params.dir, name).resolve()
         if path.exists():
-            if path == PACKAGE / "test_golden.py" or path == PACKAGE:
-                return True
-            if PACKAGE.is_relative_to(path) and not installed:
-                return True
+            if path == PACKAGE or (path.parent == PACKAGE and path.name.startswith("test_")):
+                reached.add(path)
+            elif PACKAGE.is_relative_to(path) and not installed:
+                reached.add(PACKAGE)
         elif config.option.pyargs and name.split(".")[0] == PACKAGE.name:
-            return True
-    return False
+            module = PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
+            reached.add(module if module.is_file() else PACKAGE)
+    return reached
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
-    if not _collects_golden(config):
+    reached = _reached(config)
+    if not reached:
         if option := given_on_command_line(config):
             raise pytest.UsageError(
                 f"{option} is for golden cases, and none are among {' '.join(config.args)}; "
@@ -52,11 +62,28 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             )
         return
     # Imported here, so that no other run pays for it.
-    from evals import items
     from evals.errors import GoldenGateError
 
-    config.pluginmanager.register(items, "goldengate-items")
     try:
-        items.start(config)
+        if LATENCY_TESTS not in reached:
+            from evals import items
+
+            config.pluginmanager.register(items, TESTS)
+            items.start(config)
+        elif reached == {LATENCY_TESTS}:
+            from evals import latency_run
+
+            config.pluginmanager.register(latency_run, TESTS)
+            latency_run.start(config)
+        else:
+            raise pytest.UsageError("latency is measured in a pass of its own: name test_latency.py alone")
     except GoldenGateError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_header(config: pytest.Config) -> Generator[None, list[Any], list[Any]]:
+    lines = yield
+    # pytest-benchmark tells its defaults in every run; none of them counts in ours.
+    ours = config.pluginmanager.has_plugin(TESTS)
+    return [line for line in lines if not (ours and str(line).startswith("benchmark: "))]

@@ -28,7 +28,8 @@ CLOSE_LIMIT_S = 5.0
 class Replies:
     """Replies of models, by request key. One process that asks stands behind it, started on first use.
 
-    `on_reply` is called with each reply that a model gave, as it arrives, for the progress line.
+    `on_reply` is called with each reply that a model gave, as it arrives, for the progress line, and `on_note` with each
+    new note. `stored` are the keys that the store answered, `loads` how often each model was loaded, by its label.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Replies:
         *,
         refresh: bool = False,
         on_reply: Callable[[ModelReply], None] = lambda reply: None,
+        on_note: Callable[[str], None] = lambda note: None,
     ) -> None:
         self._settings = settings
         self._log = log
         self._store = ResponseStore(Path(settings.store)) if settings.store else None
         self._refresh = refresh
         self.on_reply = on_reply
+        self.on_note = on_note
         self._ready: dict[str, ModelReply] = {}
         # What models still owe, in the order in which they were asked.
         self._owed: dict[str, tuple[Model, dict[str, ChatRequest]]] = {}
@@ -51,12 +54,14 @@ class Replies:
         self._log_file: IO[bytes] | None = None
         self.stored: set[str] = set()
         self.notes: list[str] = []
+        self.loads: dict[str, int] = {}
+        self._died_under: set[str] = set()
 
     def resolve(self, specs: Sequence[ModelSpec]) -> list[Model | ModelUnavailable]:
         """The model behind each spec, or why it cannot be asked."""
         self.start()
         self._send({"do": "resolve", "specs": [asdict(spec) for spec in specs]})
-        message = self._receive()
+        message = self._receive_next()
         if "resolved" not in message:
             raise SettingsError(str(message.get("broken") or self._death_notice()))
         return [
@@ -84,21 +89,33 @@ class Replies:
             self.start()
             self._ask(model, missing)
 
+    def take_over(self, replies: Mapping[str, ModelReply]) -> None:
+        """Replies that are there already, from before a run was interrupted: they are not asked for again."""
+        self._ready.update(replies)
+
     def wait(self, key: str) -> ModelReply:
         """The reply to an ordered request, as soon as it is there; raises if it was not ordered."""
         while key not in self._ready:
             if not self._is_owed(key):
                 raise GoldenGateError("a reply was awaited that nobody asked for")
-            message = self._receive()
-            if "key" in message:
-                reply = ModelReply.from_json(message["reply"])
-                self._take(message["key"], reply)
-                if message["note"] and message["note"] not in self.notes:
-                    self.notes.append(message["note"])
-                self.on_reply(reply)
-            else:
-                self._begin_again(self._death_notice())
+            if not self._receive_next():
+                self._begin_again()
         return self._ready[key]
+
+    def unload(self, model: Model) -> None:
+        """Take a model out of memory, after all that it was asked; returns when it is out.
+
+        Raises `GoldenGateError` where the process that asks dies of it twice.
+        """
+        for last in (False, True):
+            self.start()
+            self._send({"do": "unload", "model": model.to_json()})
+            while message := self._receive_next():
+                if message.get("unloaded") == model.label:
+                    return
+            if last:
+                raise GoldenGateError(f"{model.label} cannot be unloaded: {self._death_notice()}")
+            self._begin_again()
 
     def _is_owed(self, key: str) -> bool:
         return any(key in owed for _, owed in self._owed.values())
@@ -109,16 +126,23 @@ class Replies:
             if owed.pop(key, None) is not None and not owed:
                 del self._owed[label]
 
-    def _begin_again(self, reason: str) -> None:
-        """The process died under one model: what that model still owed is a fault, the next ones get a new process."""
-        label = next(iter(self._owed))
-        for key in list(self._owed[label][1]):
-            self._take(key, ModelReply(fault=reason, stop_reason="fault"))
+    def _begin_again(self) -> None:
+        """The process died. The model that it was asking is asked once more by a new one, for what it still owes; should
+        that one die too, this is a fault. The other models are asked by the new process in any case.
+        """
+        reason = self._death_notice()
+        label, (_, owed) = next(iter(self._owed.items()), ("", (None, {})))
+        if label in self._died_under:
+            for key in list(owed):
+                self._take(key, ModelReply(fault=reason, stop_reason="fault"))
+        elif label:
+            self._died_under.add(label)
+            self._note(f"{reason} What it still owed of {label}, {len(owed)} replies, was asked once more.")
         self.close()
         if self._owed:
             self.start()
-            for model, owed in self._owed.values():
-                self._ask(model, owed)
+            for model, missing in self._owed.values():
+                self._ask(model, missing)
 
     def _ask(self, model: Model, requests: Mapping[str, ChatRequest]) -> None:
         asked = [request.to_json() for request in requests.values()]
@@ -167,6 +191,11 @@ class Replies:
         )
         self._send(asdict(self._settings))
 
+    @property
+    def pid(self) -> int | None:
+        """The process that asks, which is also the one that computes an embedded model; None while there is none."""
+        return self._process.pid if self._process else None
+
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process and self._process.stdin
         try:
@@ -174,6 +203,22 @@ class Replies:
             self._process.stdin.flush()
         except (BrokenPipeError, OSError):
             pass  # it died: the next wait says so, with its log
+
+    def _receive_next(self) -> dict[str, Any]:
+        """The next message that is not a note, taken in if it is a reply; empty if the process is dead."""
+        while "note" in (message := self._receive()):
+            self._note(message["note"])
+        if "key" in message:
+            reply = ModelReply.from_json(message["reply"])
+            self.loads[message["model"]] = self.loads.get(message["model"], 0) + message["loads"]
+            self._take(message["key"], reply)
+            self.on_reply(reply)
+        return message
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+            self.on_note(note)
 
     def _receive(self) -> dict[str, Any]:
         assert self._process and self._process.stdout

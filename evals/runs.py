@@ -8,6 +8,7 @@ Records are joined by (model, task, case, repeat), never by pytest's node ids.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.metadata
 import json
 import os
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -27,6 +28,8 @@ from evals.backends.base import Model, ModelReply
 from evals.cases import CaseCheck, GoldenTask
 from evals.checks.base import CheckResult
 from evals.errors import RunRecordError, SettingsError
+from evals.journal import Journal
+from evals.resume import REPLIES, STARTED, Started, reply_names, without_torn_line
 
 Made = TypeVar("Made")
 
@@ -106,6 +109,7 @@ class RunInfo:
     asked: int
     stored: int
     selected: Mapping[str, Any] = field(default_factory=dict)
+    resumed: int = 0
     rescored: str = ""
 
 
@@ -148,70 +152,91 @@ class RunWriter:
     would cost more than judging it, and every reply is already safe in the store.
     """
 
-    def __init__(self, reports: Path, label: str) -> None:
-        self._made_reports = not reports.exists()
-        self.folder = _new_folder(reports, label)
-        self._results = (self.folder / "results.jsonl").open("a", encoding="ascii")
-        self._replies = (self.folder / "replies.jsonl").open("a", encoding="ascii")
+    def __init__(self, folder: Path, *, resumed: bool = False, made_reports: bool = False) -> None:
+        self.folder = folder
+        self._resumed = resumed
+        self._made_reports = made_reports
+        self._results: Journal | None = None
+        self._replies: Journal | None = None
+        self._kept: set[tuple[str, str, str, str]] = set()
         self._synced = time.monotonic()
 
+    @classmethod
+    def new(cls, reports: Path, label: str) -> RunWriter:
+        """A run in a new folder; raises `SettingsError` where none can be made."""
+        made_reports = not reports.exists()
+        return cls(_new_folder(reports, label), made_reports=made_reports)
+
+    def begin(self, started: Started) -> None:
+        """Note what is asked, or, of a run that goes on, make its files fit to go on; raises `OSError`."""
+        if self._resumed:
+            without_torn_line(self.folder / REPLIES)
+            self._kept = reply_names(self.folder)
+            (self.folder / "results.jsonl").unlink(missing_ok=True)
+        else:
+            write_whole(self.folder / STARTED, json.dumps(started.to_json(), indent=2) + "\n")
+
+    @property
+    def problem(self) -> str:
+        """Why something of the record cannot be written at present; empty while all is."""
+        journals = [one for one in (self._results, self._replies) if one is not None]
+        return next((one.problem for one in journals if one.problem), "")
+
     def add(self, record: CaseRecord, reply: ModelReply) -> None:
-        """Append one case's results and its reply."""
-        _append(self._results, record.to_json())
-        if not reply.fault:
-            key = {
-                "model": record.model,
-                "task": record.task,
-                "case": record.case,
-                "response": record.response,
-            }
-            _append(self._replies, {**key, "reply": reply.to_json()})
+        """Append one case's results and its reply; what a full disk does not take waits in memory."""
+        if self._results is None or self._replies is None:
+            self._results = Journal(self.folder / "results.jsonl")
+            self._replies = Journal(self.folder / REPLIES)
+        self._results.add(record.to_json())
+        name = (record.model, record.task, record.case, record.response)
+        if not reply.fault and name not in self._kept:
+            key = dict(zip(("model", "task", "case", "response"), name, strict=True))
+            self._replies.add({**key, "stored": record.stored, "reply": reply.to_json()})
         if time.monotonic() - self._synced > SYNC_EVERY_S:
-            self._sync()
+            self._results.sync()
+            self._replies.sync()
+            self._synced = time.monotonic()
 
     def close(self) -> None:
-        """Everything so far is on disk; the record is not yet complete."""
-        self._sync()
-        self._results.close()
-        self._replies.close()
+        """Everything so far is on disk, or `problem` says why not; the record is not yet complete."""
+        for journal in (self._results, self._replies):
+            if journal is not None:
+                journal.close()
 
     def discard(self) -> None:
-        """Take the folder away again, and the reports folder if it was made for it."""
+        """Take the folder away again, and the reports folder if it was made for it; not that of a run that goes on."""
         self.close()
+        if self._resumed:
+            return
         shutil.rmtree(self.folder, ignore_errors=True)
         if self._made_reports:
             with contextlib.suppress(OSError):
                 self.folder.parent.rmdir()
 
     def finish(self, info: RunInfo, summary: Mapping[str, Any], report: str) -> None:
-        """Write the summary and the report, and `run.json` last."""
+        """Write the summary and the report, and `run.json` last; raises `OSError` if any of it cannot be written."""
         self.close()
+        if self.problem:
+            raise OSError(errno.EIO, self.problem)
         write_whole(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
         write_whole(self.folder / "report.md", report)
         data = {"format": FORMAT, **asdict(info), "models": [model.to_json() for model in info.models]}
         write_whole(self.folder / "run.json", json.dumps(data, indent=2) + "\n")
 
-    def _sync(self) -> None:
-        for file in (self._results, self._replies):
-            file.flush()
-            os.fsync(file.fileno())
-        self._synced = time.monotonic()
-
-
-def _append(file: IO[str], value: Mapping[str, Any]) -> None:
-    # One write a line, handed on at once: after a crash at most the last line is torn.
-    file.write(json.dumps(value) + "\n")
-    file.flush()
-
 
 def write_whole(path: Path, text: str) -> None:
     """Replace a file in one step."""
     scratch = path.with_name(path.name + ".tmp")
-    with scratch.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, path)
+    try:
+        with scratch.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        raise
 
 
 def _new_folder(reports: Path, label: str) -> Path:
@@ -249,7 +274,7 @@ def read_run(folder: Path) -> RunInfo:
             raise RunRecordError(f"{path} was written by another version of Golden Gate")
         models = tuple(Model.from_json(model) for model in data["models"])
         return RunInfo(**{**data, "models": models})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunRecordError(f"{path} is damaged: {error}") from error
 
 

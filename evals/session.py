@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from evals.cases import GoldenTask, load_golden
 from evals.checks.base import CheckOutcome, CheckResult
 from evals.consistency import Agreement
 from evals.errors import ModelUnavailable, SettingsError
-from evals.gate import GateVerdict, Selection, judge_run
+from evals.gate import GateVerdict, Selection, judge_run, with_problem
 from evals.needs import Asking, CaseKey, CheckItem, GoldenItem, Reply, all_items, test_name
 from evals.options import RunSettings
 from evals.outcomes import classify
 from evals.report.markdown import markdown_report
+from evals.resume import Started, read_started, refuse_changes
 from evals.runs import (
     CaseRecord,
     CheckRecord,
@@ -89,15 +90,24 @@ class GoldenRun:
         self.verdict: GateVerdict | None = None
         self.broken_off = 0
         self.agreements: list[Agreement] = []
+        self.received = 0
+        self.resumed = 0
         self._expected: dict[CaseKey, list[CheckItem]] = {}
         self.complete = False
         self.stored = 0
         self.notes: list[str] = []
         self._open: dict[CaseKey, _OpenCase] = {}
-        self._started = time.time()
+        self._begun = False
+        self._at = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         self._git: dict[str, Any] = {}
         self.specs = parse_specs(list(settings.models))
-        self.writer = RunWriter(Path(settings.reports), self.specs[0].text)
+        self._going_on: Started | None = None
+        if settings.resume:
+            folder = Path(settings.resume)
+            self._going_on = read_started(folder)
+            self.writer = RunWriter(folder, resumed=True)
+        else:
+            self.writer = RunWriter.new(Path(settings.reports), self.specs[0].text)
         self.asking = Asking(settings, self.writer.folder / "generate.log")
 
     @property
@@ -126,6 +136,9 @@ class GoldenRun:
             self.models = tuple(model for model in found if isinstance(model, Model))
             if not self.models:
                 raise SettingsError("no model can be asked:\n" + "\n".join(self.unavailable.values()))
+            if self._going_on is not None:
+                refuse_changes(self._going_on, self.models, self.tasks, self.folder)
+                self.resumed = self.asking.go_on(self.folder)
         except BaseException:
             self.abandon()
             raise
@@ -133,15 +146,18 @@ class GoldenRun:
             test_name(item): item for item in all_items(self.models, self.tasks, self.settings.repeats)
         }
 
-    def expect(self, names: Iterable[str]) -> int:
+    def expect(self, names: Collection[str]) -> int:
         """The test names of the items that will run; whatever of them brings no result will count as missing.
 
         Returns the number of replies to judge. With several xdist workers each tells the same names.
         """
         self._expected = {}
+        others = 0
         for item in (self.items[name] for name in names if name in self.items):
             if isinstance(item, CheckItem):
                 self._expected.setdefault(item.need.key, []).append(item)
+            else:
+                others += 1
         asked = len(self.models) * self.settings.repeats
         whole = [case for task in self.whole for case in task.cases]
         self.selection = Selection(
@@ -150,8 +166,27 @@ class GoldenRun:
             checks=sum(len(items) for items in self._expected.values()),
             of_checks=asked * sum(len(case.checks) for case in whole),
             floors=any(task.gate.floors for task in self.tasks),
+            others=others,
         )
+        if not self._begun:
+            self._begun = True
+            self._begin(names)
         return len(self._expected)
+
+    def _begin(self, names: Collection[str]) -> None:
+        """Note what is asked before anything is: a run that is killed can then go on."""
+        whole = len(names) == len(self.items)
+        started = Started(
+            settings=self.settings.to_json(),
+            digests={model.label: model.digest for model in self.models},
+            hashes={task.name: task.hash for task in self.tasks},
+            only=None if whole else sorted(names),
+            at=self._at,
+        )
+        try:
+            self.writer.begin(started)
+        except OSError as error:
+            self.note(f"the run cannot be gone on with, should it be killed: {error.strerror or error}")
 
     def abandon(self) -> None:
         """End without a run: nothing was asked, so nothing is kept."""
@@ -161,6 +196,7 @@ class GoldenRun:
     def receive(self, text: str) -> Iterator[CaseRecord]:
         """Take in one test's result, wherever it was judged; yields a case's record once all its checks are in."""
         message = json.loads(text)
+        self.received += 1
         if "agreement" in message:
             self.agreements.append(Agreement(**message["agreement"]))
             return
@@ -185,7 +221,7 @@ class GoldenRun:
             self._fill_in()
         for key in list(self._open):
             self._write(key)
-        self.complete = complete and bool(self.records)
+        self.complete = complete and self.received > 0
         floors = {
             task.name: {capability.value: floor for capability, floor in task.gate.floors.items()}
             for task in self.tasks
@@ -201,15 +237,27 @@ class GoldenRun:
             enforce_floors=self.settings.gate,
             broken_off=self.broken_off,
         )
-        if not self.records:
+        if not self.received:
             self.abandon()
             return
         if not self.complete:
             self.writer.close()
             return
-        info = RunInfo(
+        info = self.info(wall_s)
+        report = markdown_report(info, self.summary, self.verdict, self.records)
+        try:
+            self.writer.finish(info, {**self.summary.to_json(), "gate": asdict(self.verdict)}, report)
+        except OSError as error:
+            reason = (
+                f"the run record cannot be written: {error.strerror or error}; make room, then use --resume"
+            )
+            self.verdict = with_problem(self.verdict, reason)
+
+    def info(self, wall_s: float) -> RunInfo:
+        """What this run was, for its record."""
+        return RunInfo(
             run=self.folder.name,
-            started=time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._started)),
+            started=self._going_on.at if self._going_on else self._at,
             wall_s=wall_s,
             models=self.models,
             unavailable=self.unavailable,
@@ -221,9 +269,8 @@ class GoldenRun:
             asked=len(self.records),
             stored=self.stored,
             selected=asdict(self.selection),
+            resumed=self.resumed,
         )
-        report = markdown_report(info, self.summary, self.verdict, self.records)
-        self.writer.finish(info, {**self.summary.to_json(), "gate": asdict(self.verdict)}, report)
 
     def _fill_in(self) -> None:
         """Checks that were to be judged and never were (a worker died, a fixture broke) count as missing."""

@@ -87,7 +87,7 @@ def write_task(
 
 
 class Evals:
-    """`pytest evals` with its own golden folder, reports and cache below `root`."""
+    """`pytest evals` with its own golden folder, reports and cache below `root`; `tests` is the module that is run."""
 
     def __init__(self, root: Path, host: str) -> None:
         self.root = root
@@ -95,6 +95,7 @@ class Evals:
         self.reports = root / "reports"
         self.cache = root / "cache"
         self.host = host
+        self.tests = "evals"
         self._running: list[subprocess.Popen[str]] = []
 
     def options(self, models: Sequence[str]) -> list[str]:
@@ -102,7 +103,7 @@ class Evals:
         return options + [f"--model={model}" for model in models]
 
     def command(self, *arguments: str, models: Sequence[str] = ("tiny",)) -> list[str]:
-        command = [sys.executable, "-m", "pytest", "--pyargs", "evals", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", "--pyargs", self.tests, "-p", "no:cacheprovider"]
         return [*command, *self.options(models), *arguments]
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -130,7 +131,8 @@ class Evals:
 
     def stop(self) -> None:
         """Kill what was started and still runs."""
-        for running in self._running:
+        while self._running:
+            running = self._running.pop()
             if running.poll() is None:
                 os.killpg(running.pid, signal.SIGKILL)
             running.communicate()

@@ -8,13 +8,18 @@ It listens on a free port of 127.0.0.1, from a thread of its own, and remembers 
         ...
         assert server.bodies[0]["model"] == "tiny"
         assert server.peak <= 4
+        server.go_away()                                # as if killed: connections are reset, then refused
+        server.come_back()                              # on the same port, with all that it remembers
+        server.recreate("tiny:latest")                  # the same name, another digest
 
-What it does not do: keep a model, look at options, cut prompts, or check what it is sent.
+It says of a model which one it has in memory, and tells a load with the first answer of its own after that.
+What it does not do: look at options, cut prompts, or check what it is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import socket
 import struct
@@ -30,12 +35,13 @@ HANG_LIMIT_S = 60.0
 
 FIGURES: Mapping[str, int] = {
     "total_duration": 5_000_000_000,
-    "load_duration": 2_000_000_000,
+    "load_duration": 20_000_000,
     "prompt_eval_count": 26,
     "prompt_eval_duration": 500_000_000,
     "eval_count": 8,
     "eval_duration": 250_000_000,
 }
+LOADING: Mapping[str, int] = {**FIGURES, "load_duration": 2_000_000_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,7 @@ def whole(body: Any, status: int = 200) -> Play:
 
 
 ANSWER = answer("All", " right.")
+FIRST_ANSWER = answer("All", " right.", figures=LOADING)
 TRUNCATED = Play((piece("All"), piece(" ri")))
 RESET = Play((piece("All"),), end="reset")
 HANG = Play((piece("All"),), end="hang")
@@ -120,6 +127,11 @@ NUL = answer("a\0b")
 ANSI = answer("\x1b[31mred\x1b[0m \x1b]0;title\x07")
 INVALID_UTF8 = Play((piece("caf?").replace(b"?", b"\xe9") + last_piece(),))
 OTHER_SHAPE = whole({"choices": [{"message": {"content": "All right."}}]})
+
+
+def listed_digest(name: str) -> str:
+    """The digest with which a model is listed that nobody has recreated."""
+    return hashlib.sha256(name.encode()).hexdigest()
 
 
 def model_entry(name: str, digest: str) -> dict[str, Any]:
@@ -145,9 +157,12 @@ class FaultServer:
         self.delay_s = delay_s
         self.models = dict(models)
         self.instead: dict[str, Play] = {}  # by path: what is answered there in place of Ollama's own
+        self.loaded: set[str] = set()  # the models in memory
         self.asked: list[Asked] = []
         self.in_flight = 0
         self.url = ""
+        self._digests: dict[str, str] = {}
+        self._listening: asyncio.Server
         self._plays: deque[Play] = deque()
         self._plays_for: dict[str, deque[Play]] = {}
         self._loop = asyncio.new_event_loop()
@@ -185,7 +200,20 @@ class FaultServer:
 
     def digest(self, name: str) -> str:
         """The digest that a model is listed with."""
-        return f"{sorted(self.models).index(name):064x}"
+        return self._digests.get(name, listed_digest(name))
+
+    def recreate(self, name: str) -> None:
+        """Another model under the same name: from now on it is listed with another digest."""
+        self._digests[name] = listed_digest(self.digest(name))
+
+    def go_away(self) -> None:
+        """Reset all connections and refuse new ones; what is under way is lost, and no model is in memory."""
+        asyncio.run_coroutine_threadsafe(self._go_away(), self._loop).result()
+        self.loaded.clear()
+
+    def come_back(self) -> None:
+        """Listen again, on the same port."""
+        asyncio.run_coroutine_threadsafe(self._listen(int(self.url.rpartition(":")[2])), self._loop).result()
 
     def answer_to(self, path: str, raw: bytes) -> Play:
         """The play for a request."""
@@ -195,7 +223,10 @@ class FaultServer:
             return whole({"version": "0.13.0"})
         if path == "/api/tags":
             return whole({"models": [model_entry(name, self.digest(name)) for name in self.models]})
-        if path not in ("/api/show", "/api/chat"):
+        if path == "/api/ps":
+            listed = [{"name": name, "model": name} for name in sorted(self.loaded)]
+            return whole({"models": listed})
+        if path not in ("/api/show", "/api/chat", "/api/generate"):
             return Play((b"404 page not found",), 404)
         body = json.loads(raw)
         name = body["model"] if ":" in body["model"] else f"{body['model']}:latest"
@@ -204,10 +235,17 @@ class FaultServer:
         if path == "/api/show":
             information = {"general.architecture": "llama", "llama.context_length": 8192}
             return whole({"model_info": information, "capabilities": list(self.models[name])})
+        if path == "/api/generate":
+            self.loaded.discard(name)
+            return whole({"model": name, "response": "", "done": True, "done_reason": "unload"})
+        was_loaded = name in self.loaded
+        self.loaded.add(name)
         fitting = self._plays_for.get(body["messages"][-1]["content"])
         if fitting:
             return fitting.popleft() if len(fitting) > 1 else fitting[0]
-        return self._plays.popleft() if self._plays else ANSWER
+        if self._plays:
+            return self._plays.popleft()
+        return ANSWER if was_loaded else FIRST_ANSWER
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -230,17 +268,23 @@ class FaultServer:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        listening = self._loop.run_until_complete(
-            self._loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=256)
-        )
-        self.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        self._loop.run_until_complete(self._listen(0))
+        self.url = f"http://127.0.0.1:{self._listening.sockets[0].getsockname()[1]}"
         self._ready.set()
         self._loop.run_forever()
-        listening.close()
+        self._loop.run_until_complete(self._go_away())
+        self._loop.close()
+
+    async def _listen(self, port: int) -> None:
+        self._listening = await self._loop.create_server(
+            lambda: _Connection(self), "127.0.0.1", port, backlog=256
+        )
+
+    async def _go_away(self) -> None:
+        self._listening.close()
         for connection in list(self._connections):
             connection.drop()
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
+        await asyncio.sleep(0)
 
 
 class _Connection(asyncio.Protocol):

@@ -115,7 +115,7 @@ def test_health_fails_on_a_near_duplicate_across_the_splits_and_only_there(tmp_p
 
 def recorded(tmp_path: Path, name: str, hash_: str) -> Path:
     """A run of twenty answers to the small task, one check of which never fails."""
-    writer = RunWriter(tmp_path / "reports", name)
+    writer = RunWriter.new(tmp_path / "reports", name)
     for number in range(20):
         writer.add(record(check(), check("fail", name="tone"), case=f"c{number}"), ModelReply(text="x"))
     writer.finish(run_info(tasks={"colours": {"hash": hash_}}), {}, "")

@@ -44,7 +44,7 @@ def test_no_reply_of_the_example_is_long_and_no_path_stands_in_it() -> None:
 
 @pytest.mark.parametrize(("length", "kept"), [(LIMIT, LIMIT), (LIMIT + 1, LIMIT + 1), (9 * LIMIT, LIMIT + 1)])
 def test_making_an_example_shortens_long_replies_alone(length: int, kept: int, tmp_path: Path) -> None:
-    writer = RunWriter(tmp_path, "run")
+    writer = RunWriter.new(tmp_path, "run")
     writer.add(record(), ModelReply(text="x" * length))
     model = Model(parse_spec("small:1b"), "d" * 64, details={"files": ["/root/x.gguf"], "size_bytes": 9})
     info = run_info(settings={"golden": "/root/golden", "reports": "/root/reports"}, models=(model,))

@@ -49,10 +49,7 @@ def test_a_model_created_anew_under_the_same_name_is_asked_again(
     evals: Evals, fault_server: FaultServer
 ) -> None:
     evals.run()
-    fault_server.models = {
-        "another:latest": ("completion",),
-        **fault_server.models,
-    }  # changes the digest of tiny
+    fault_server.recreate("tiny:latest")
     evals.run()
     assert len(fault_server.chats) == 6
 

@@ -38,7 +38,7 @@ HOSTILE = "one\r\ntwo\u2028\x1b[2J\x00\ud800 世界 \u202e"
 
 
 def written(tmp_path: Path, *records: CaseRecord) -> Path:
-    writer = RunWriter(tmp_path / "reports", "small:1b")
+    writer = RunWriter.new(tmp_path / "reports", "small:1b")
     for one in records:
         writer.add(one, ModelReply(text="It is blue."))
     writer.finish(run_info(), {"scores": []}, "# Report\n")
@@ -59,7 +59,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     reply = ModelReply(
         text=HOSTILE, thinking="Hm", prompt_tokens=3, decode_s=0.25, retries=("read timed out",)
     )
-    writer = RunWriter(tmp_path, "gguf:tiny")
+    writer = RunWriter.new(tmp_path, "gguf:tiny")
     writer.add(right, reply)
     writer.add(wrong, ModelReply(text=""))
     writer.finish(info, {"scores": []}, f"# {HOSTILE}\n")
@@ -76,7 +76,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_reply_that_never_came_is_no_reply_of_the_record(tmp_path: Path) -> None:
-    writer = RunWriter(tmp_path, "small:1b")
+    writer = RunWriter.new(tmp_path, "small:1b")
     writer.add(
         record(check("unscored"), outcome="infrastructure", fault="refused"), ModelReply(fault="refused")
     )
@@ -87,7 +87,7 @@ def test_a_reply_that_never_came_is_no_reply_of_the_record(tmp_path: Path) -> No
 
 
 def test_results_can_be_read_by_others_while_the_run_goes_on(tmp_path: Path) -> None:
-    writer = RunWriter(tmp_path, "small:1b")
+    writer = RunWriter.new(tmp_path, "small:1b")
     writer.add(record(), ModelReply(text="blue"))
 
     assert read_results(writer.folder) == [record()]
@@ -97,7 +97,7 @@ def test_results_can_be_read_by_others_while_the_run_goes_on(tmp_path: Path) -> 
 
 
 def test_run_json_comes_last(tmp_path: Path) -> None:
-    writer = RunWriter(tmp_path, "small:1b")
+    writer = RunWriter.new(tmp_path, "small:1b")
     writer.add(record(), ModelReply(text="blue"))
     (writer.folder / "report.md").mkdir()
 
@@ -185,7 +185,7 @@ def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
 
 
 def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
-    writers = [RunWriter(tmp_path, "small:1b") for _ in range(5)]
+    writers = [RunWriter.new(tmp_path, "small:1b") for _ in range(5)]
 
     assert len({writer.folder for writer in writers}) == 5
     for writer in writers:
@@ -198,7 +198,7 @@ def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
     ids=["plain", "climbing", "another-script", "long"],
 )
 def test_the_folder_is_named_after_time_and_model(label: str, end: str, tmp_path: Path) -> None:
-    writer = RunWriter(tmp_path / "deep" / "reports", label)
+    writer = RunWriter.new(tmp_path / "deep" / "reports", label)
     writer.close()
 
     assert writer.folder.parent == tmp_path / "deep" / "reports"
@@ -213,7 +213,7 @@ def test_reports_that_cannot_be_written_are_a_mistake_of_the_settings(place: str
     with pytest.raises(
         SettingsError, match=r"no run can be written to .*; name another folder with --reports DIR"
     ):
-        RunWriter(tmp_path / place, "small:1b")
+        RunWriter.new(tmp_path / place, "small:1b")
 
 
 def test_a_long_extract_is_shortened_and_still_json(tmp_path: Path) -> None:

@@ -84,6 +84,10 @@ def _misses(records: Sequence[CaseRecord]) -> list[str]:
 
 def _facts(info: RunInfo) -> Iterable[str]:
     yield f"run `{info.run}`, {info.started}, {info.wall_s:.0f} s; {info.stored} of {info.asked} replies from the store"
+    if info.resumed:
+        yield f"it was interrupted and went on: {info.resumed} replies are from before"
+    if info.rescored:
+        yield f"today's checks on the replies of run {escaped(info.rescored)}"
     yield "tasks: " + ", ".join(f"{name} `{facts['hash'][:12]}`" for name, facts in info.tasks.items())
     yield "versions: " + ", ".join(f"{name} {version}" for name, version in info.versions.items())
     if info.git:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
+from evals.consistency import AGREEMENTS, Agreement
 from evals.scores import Measure, Score, Summary
 
 SCORE_COLUMNS = ("task", "capability", "pass rate", "95% interval", "n", "floor")
@@ -44,6 +46,7 @@ def figure_lines(summary: Summary, model: str) -> Iterator[str]:
     """What stands below a model's score table: k of n, then the measures of its checks."""
     yield from points_lines([score for score in summary.scores if score.model == model])
     yield from measure_lines(summary, model)
+    yield from agreement_lines([one for one in summary.agreements if one.model == model])
 
 
 def points_lines(scores: Sequence[Score]) -> Iterator[str]:
@@ -69,6 +72,30 @@ def measure_lines(summary: Summary, model: str) -> Iterator[str]:
             yield f"{task}, the {readable[0].readable} readable: " + _named(
                 readable, [one.over_readable for one in readable]
             )
+
+
+def agreement_lines(agreements: Sequence[Agreement]) -> Iterator[str]:
+    """How far repeats agree, over the tasks of a model at one temperature; then the tasks whose verdicts differ."""
+    for floor in (True, False):
+        found = [one for one in agreements if one.noise_floor == floor]
+        if not found:
+            continue
+        means = [
+            f"{name} {percent(_mean_agreement([one for one in found if one.measure == name]))}"
+            for name in AGREEMENTS
+            if any(one.measure == name for one in found)
+        ]
+        what = "temperature 0, the noise floor" if floor else "temperature above 0"
+        yield f"{found[0].repeats} repeats agree ({what}): {', '.join(means)}"
+    differing = [one for one in agreements if one.measure == "verdict" and one.value < 1]
+    if differing:
+        parts = [f"{one.task} {percent(one.value)} (least {one.least})" for one in differing]
+        yield f"verdicts of repeats differ: {', '.join(parts)}"
+
+
+def _mean_agreement(agreements: Sequence[Agreement]) -> float:
+    cases = sum(one.cases for one in agreements)
+    return math.fsum(one.value * one.cases for one in agreements) / cases
 
 
 def _named(measures: Sequence[Measure], values: Sequence[float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def print_summary(
     console.print()
     for note in notes:
         console.print(_plain(f"note: {note}", "yellow"))
-    _print_verdict(console, verdict, complete=complete)
+    _print_verdict(console, verdict, folder=folder, complete=complete)
     if stored:
         console.print(f"{stored} replies came from the store; --refresh asks the models again.")
     console.print(Text(f"run: {folder}" if complete else f"unfinished run: {folder}"), soft_wrap=True)
@@ -112,10 +113,10 @@ def _figures(figures: ModelFigures, extra: Iterable[str]) -> Group:
     return Group(*lines)
 
 
-def _print_verdict(console: Console, verdict: GateVerdict, *, complete: bool) -> None:
+def _print_verdict(console: Console, verdict: GateVerdict, *, folder: Path, complete: bool) -> None:
     if not complete:
         console.print(Text("Interrupted: the figures are of what was judged so far.", style="yellow"))
-        console.print("The replies are in the store; the same command asks only for the rest.")
+        console.print(Text(f"To go on: pytest evals --resume {shlex.quote(str(folder))}"), soft_wrap=True)
         return
     style = {"holds": "bold green", "fails": "bold red", "unanswered": "bold red"}.get(verdict.state, "")
     console.print(Text(verdict.sentence, style=style))
