@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 CHECK_FAILED = 1
 USAGE_ERROR = 4
 TYPER_USAGE_ERROR = 2
+GARBAGE_THRESHOLD = 100_000
 
 GoldenFolder = Annotated[
     Path | None, typer.Option("--golden", envvar="GOLDENGATE_GOLDEN", help="folder of golden tasks")
@@ -109,8 +111,55 @@ def health(
         raise typer.Exit(CHECK_FAILED)
 
 
+@app.command()
+def rescore(
+    run: Annotated[Path, typer.Argument(help="folder of a complete run")],
+    golden: GoldenFolder = None,
+    reports: Annotated[
+        Path | None, typer.Option(envvar="GOLDENGATE_REPORTS", help="folder that the new run is written to")
+    ] = None,
+    no_gate: Annotated[
+        bool, typer.Option("--no-gate", help="measure only: floors are shown, not enforced")
+    ] = False,
+) -> None:
+    """Judge a run's replies by today's checks, without a model; exit status 1 if the gate does not hold."""
+    from rich.console import Console
+
+    from evals.report.rescored import print_rescored
+    from evals.rescore import rescore as judge_again
+
+    done = judge_again(run, golden or _folder("golden"), reports or _folder("reports"), gate=not no_gate)
+    console = Console(highlight=False, soft_wrap=False)
+    print_rescored(console, done.changes, done.summary, done.verdict, folder=done.folder)
+    if done.verdict.problems:
+        raise typer.Exit(CHECK_FAILED)
+
+
+@app.command()
+def latency(
+    run: Annotated[
+        Path | None, typer.Argument(help="a run's folder; by default the newest that was timed")
+    ] = None,
+    reports: Annotated[
+        Path | None, typer.Option(envvar="GOLDENGATE_REPORTS", help="folder of recorded runs")
+    ] = None,
+) -> None:
+    """Print how fast models answered, cold and warm, as measured by `pytest evals/test_latency.py`."""
+    from rich.console import Console
+
+    from evals.latency_record import newest_latency_run, read_latencies
+    from evals.report.latency import print_latency
+
+    chosen = run or newest_latency_run(reports or _folder("reports"))
+    console = Console(highlight=False)
+    print_latency(console, read_latencies(chosen))
+    console.print(f"run: {chosen}", markup=False, soft_wrap=True)
+
+
 def main() -> None:
     """Run the command line; a mistake of the user's is a sentence and exit status 4."""
+    # Cases and results live until the end: to search them for cycles again and again took half of the time to read them.
+    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         app()
     except SystemExit as end:

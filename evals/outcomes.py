@@ -169,19 +169,28 @@ def judge_reply(case: GoldenCase, reply: ModelReply, asked: str) -> Iterator[tup
     A refusal in prose is right where the case asks for one: then the checks judge it (`safety` passes
     it, a format check fails its form). Elsewhere it is a miss of every check.
     """
+    kind = classify(reply)
     for check in case.checks:
-        yield check, judge_check(case, check, reply, asked)
+        yield check, _judged(case, check, reply, asked, kind)
 
 
 def judge_check(case: GoldenCase, check: CaseCheck, reply: ModelReply, asked: str) -> CheckResult:
     """One check on one reply; never raises: a grader that breaks is an `error` result."""
-    result = _judged(case, check, reply, asked)
+    return _judged(case, check, reply, asked, classify(reply))
+
+
+def _judged(
+    case: GoldenCase, check: CaseCheck, reply: ModelReply, asked: str, kind: ReplyOutcome
+) -> CheckResult:
+    result = _result(case, check, reply, asked, kind)
     # Reasons quote replies, which may hold anything, at any length.
-    return replace(result, reason=shorten(result.reason, REASON_LIMIT))
+    reason = shorten(result.reason, REASON_LIMIT)
+    return result if reason == result.reason else replace(result, reason=reason)
 
 
-def _judged(case: GoldenCase, check: CaseCheck, reply: ModelReply, asked: str) -> CheckResult:
-    kind = classify(reply)
+def _result(
+    case: GoldenCase, check: CaseCheck, reply: ModelReply, asked: str, kind: ReplyOutcome
+) -> CheckResult:
     if kind is ReplyOutcome.INFRASTRUCTURE:
         return CheckResult(CheckOutcome.UNSCORED, 0.0, None, reply.fault, kind.value)
     refused = kind is ReplyOutcome.REFUSED

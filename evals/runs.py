@@ -274,6 +274,8 @@ def read_run(folder: Path) -> RunInfo:
             raise RunRecordError(f"{path} was written by another version of Golden Gate")
         models = tuple(Model.from_json(model) for model in data["models"])
         return RunInfo(**{**data, "models": models})
+    except OSError as error:
+        raise RunRecordError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunRecordError(f"{path} is damaged: {error}") from error
 

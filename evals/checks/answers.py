@@ -193,11 +193,11 @@ def shorten(text: str, limit: int = 80) -> str:
     Control and format characters (escape sequences, bidirectional marks) and lone surrogates are escaped.
     """
     head = text[: limit * 4]
-    clean = "".join(char if char.isprintable() else _escaped(char) for char in head)
+    clean = head if head.isprintable() else "".join(map(_shown, head))
     if len(clean) > limit or len(text) > len(head):
         return clean[: limit - 1] + "…"
     return clean
 
 
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape", "backslashreplace").decode("ascii")
+def _shown(char: str) -> str:
+    return char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode("ascii")
