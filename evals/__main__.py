@@ -93,13 +93,15 @@ def health(
     from evals.cases import load_golden
     from evals.health import task_health
     from evals.report.health import print_health
-    from evals.runs import CaseRecord, finished_runs, results_of_tasks
+    from evals.runs import CaseRecord, finished_runs, read_run, results_of_tasks
 
     found = load_golden(golden or _folder("golden"), tasks or ())
     hashes = {task.name: task.hash for task in found}
     records: list[CaseRecord] = []
     for run in runs or finished_runs(reports or _folder("reports")):
         try:
+            if not runs and read_run(run).rescored:
+                continue  # its answers are those of the run that it judged again
             records += results_of_tasks(run, hashes)
         except RunRecordError as error:
             if runs:

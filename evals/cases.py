@@ -146,6 +146,11 @@ class GoldenTask:
     cases: tuple[GoldenCase, ...]
     hash: str
 
+    @property
+    def floors(self) -> dict[str, float]:
+        """The least pass rate by capability."""
+        return {capability.value: floor for capability, floor in self.gate.floors.items()}
+
 
 def load_golden(folder: Path, tasks: Sequence[str] = ()) -> tuple[GoldenTask, ...]:
     """Read every task of a golden folder, or those named, in order of name.

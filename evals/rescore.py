@@ -37,7 +37,7 @@ from evals.runs import (
     task_facts,
     versions,
 )
-from evals.sampling import of_split
+from evals.sampling import of_split, stood_for
 from evals.scores import Summary, summarise
 
 
@@ -83,7 +83,7 @@ def rescore(folder: Path, golden: Path, reports: Path, *, gate: bool = True) -> 
             )
         summary = summarise(
             judging.records,
-            _floors(tasks),
+            {task.name: task.floors for task in tasks},
             [model.label for model in then.models],
             judging.repeats.agreements(tasks),
         )
@@ -305,20 +305,11 @@ def _tasks(asked: _Settings, golden: Path) -> tuple[GoldenTask, ...]:
     return load_golden(golden, there)
 
 
-def _floors(tasks: Sequence[GoldenTask]) -> dict[str, dict[str, float]]:
-    return {
-        task.name: {capability.value: floor for capability, floor in task.gate.floors.items()}
-        for task in tasks
-    }
-
-
 def _selection(
     records: Sequence[CaseRecord], then: RunInfo, tasks: Sequence[GoldenTask], asked: _Settings
 ) -> Selection:
     """What was judged of what there is today; the gate split stands for itself, as in a run."""
-    gate = of_split(tasks, "gate")
-    whole = gate if asked.split == "gate" and len(gate) == len(tasks) else tasks
-    cases = [case for task in whole for case in task.cases]
+    cases = [case for task in stood_for(tasks, asked.split) for case in task.cases]
     times = len(then.models) * asked.repeats
     return Selection(
         cases=len(records),

@@ -14,6 +14,16 @@ def of_split(tasks: Sequence[GoldenTask], split: Split | None) -> tuple[GoldenTa
     return _with_cases(tasks, lambda case: split is None or case.split == split)
 
 
+def stood_for(tasks: Sequence[GoldenTask], split: Split | None) -> Sequence[GoldenTask]:
+    """The cases that a verdict on a run of `split` speaks for: to run fewer of them is to run a part.
+
+    The gate split stands for itself: it was made to judge. The dev split never does, nor does a gate split that leaves
+    out a task altogether.
+    """
+    gate = of_split(tasks, "gate")
+    return gate if split == "gate" and len(gate) == len(tasks) else tasks
+
+
 def _with_cases(tasks: Sequence[GoldenTask], wanted: Callable[[GoldenCase], bool]) -> tuple[GoldenTask, ...]:
     chosen = (replace(task, cases=tuple(filter(wanted, task.cases))) for task in tasks)
     return tuple(task for task in chosen if task.cases)

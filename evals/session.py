@@ -36,7 +36,7 @@ from evals.runs import (
     task_facts,
     versions,
 )
-from evals.sampling import of_split, sample_cases
+from evals.sampling import of_split, sample_cases, stood_for
 from evals.scores import Summary, summarise
 
 
@@ -124,10 +124,7 @@ class GoldenRun:
             golden = load_golden(Path(self.settings.golden), self.settings.tasks)
             self.tasks = chosen_cases(self.settings, golden)
             self.available = sum(len(task.cases) for task in of_split(golden, self.settings.split))
-            # The gate split stands for itself: it was made to judge. The dev split never does, nor does a gate split
-            # that leaves out a task altogether.
-            gate = of_split(golden, "gate")
-            self.whole = gate if self.settings.split == "gate" and len(gate) == len(golden) else golden
+            self.whole = tuple(stood_for(golden, self.settings.split))
             self._git = git_state(self.root)
             found = self.asking.replies.resolve(self.specs)
             for spec, model in zip(self.specs, found, strict=True):
@@ -222,10 +219,7 @@ class GoldenRun:
         for key in list(self._open):
             self._write(key)
         self.complete = complete and self.received > 0
-        floors = {
-            task.name: {capability.value: floor for capability, floor in task.gate.floors.items()}
-            for task in self.tasks
-        }
+        floors = {task.name: task.floors for task in self.tasks}
         self.summary = summarise(
             self.records, floors, [model.label for model in self.models], agreements=self.agreements
         )
