@@ -1,14 +1,16 @@
-"""The requests of `benchmarks.harness` and nothing else: a plain httpx loop, in a process with nothing else in it.
+"""A benchmark's requests and nothing else: a plain httpx loop, in a process with nothing else in it.
 
     python -m benchmarks.bare_loop URL BODIES.json CONCURRENCY
 
-Prints the seconds that the loop took; imports and start-up are not counted, to the harness's disadvantage.
+URL is where the bodies are posted: `/api/chat` of Ollama, or `/v1/chat/completions`. Prints the seconds that the loop
+took; imports and start-up are not counted, to the harness's disadvantage.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,19 +18,28 @@ from typing import Any
 
 import httpx
 
+LAST_LINE = {"/api/chat": b'"done": true', "/v1/chat/completions": b"data: [DONE]"}
+
 
 async def _loop(url: str, bodies: list[dict[str, Any]], concurrency: int) -> None:
     waiting = iter(bodies)
+    last_line = LAST_LINE[httpx.URL(url).path]
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30, trust_env=False) as client:
+    async with httpx.AsyncClient(limits=limits, timeout=600, trust_env=False) as client:
 
         async def worker() -> None:
             for body in waiting:
-                response = await client.post("/api/chat", json=body)
+                response = await client.post(url, json=body)
                 response.raise_for_status()
-                assert b'"done": true' in response.content
+                assert last_line in response.content
 
         await asyncio.gather(*(worker() for _ in range(concurrency)))
+
+
+def bare_loop(url: str, bodies: Path, concurrency: int) -> float:
+    """Seconds that the requests alone take, in a process of their own."""
+    command = [sys.executable, "-m", "benchmarks.bare_loop", url, str(bodies), str(concurrency)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def main() -> None:

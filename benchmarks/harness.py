@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bare_loop import bare_loop
+from benchmarks.medians import told
 from benchmarks.stub_server import ANSWER, MODEL
 from evals.backends.base import Model, parse_spec
 from evals.backends.ollama import server_options
@@ -103,12 +105,6 @@ def request_bodies(golden: Path) -> list[dict[str, Any]]:
     return bodies
 
 
-def bare_loop(url: str, bodies: Path) -> float:
-    """Seconds that the requests alone take (`benchmarks.bare_loop`)."""
-    command = [sys.executable, "-m", "benchmarks.bare_loop", url, str(bodies), str(CONCURRENCY)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
 def harness(url: str, golden: Path, scratch: Path, profile: Path | None = None) -> float:
     """Seconds of one whole `pytest evals` process with an empty store."""
     cache = scratch / "cache"
@@ -166,20 +162,18 @@ def main() -> None:
             return
         bodies = Path(scratch) / "bodies.json"
         bodies.write_text(json.dumps(request_bodies(golden)))
-        bare_loop(url, bodies)
+        chat = f"{url}/api/chat"
+        bare_loop(chat, bodies, CONCURRENCY)
         pairs = []
         for number in range(chosen.rounds):
-            pair = (bare_loop(url, bodies), harness(url, golden, Path(scratch)))
+            pair = (bare_loop(chat, bodies, CONCURRENCY), harness(url, golden, Path(scratch)))
             pairs.append(pair)
             print(
                 f"round {number + 1}: bare {pair[0]:.2f} s, harness {pair[1]:.2f} s, ratio {pair[1] / pair[0]:.2f}"
             )
-    ratios = [whole / bare for bare, whole in pairs]
-    print(
-        f"{CASES} cases, {DELAY_S * 1000:.0f} ms, concurrency {CONCURRENCY}: median ratio {statistics.median(ratios):.2f} "
-        f"(from {min(ratios):.2f} to {max(ratios):.2f}); medians {statistics.median(b for b, _ in pairs):.2f} s bare, "
-        f"{statistics.median(w for _, w in pairs):.2f} s harness"
-    )
+    ratios = told([whole / bare for bare, whole in pairs])
+    bare_s, whole_s = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(f"{CASES} cases: {ratios}; {bare_s:.2f} s bare, {whole_s:.2f} s whole")
 
 
 if __name__ == "__main__":

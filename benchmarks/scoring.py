@@ -17,8 +17,8 @@ from pathlib import Path
 from evals.backends.base import Model, parse_spec
 from evals.cases import load_golden
 from evals.checks.minecraft.grammar import parse_short
-from evals.outcomes import judge_reply, reference_reply
 from evals.needs import chat_request
+from evals.outcomes import judge_reply, reference_reply
 from evals.store import ResponseStore
 
 

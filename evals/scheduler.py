@@ -43,6 +43,8 @@ class ModelScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no
 
     def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
         """Take a worker's tests in; one that came later and found others than the first is sent home."""
+        if node not in self.assigned_work:
+            return  # it was sent home while it collected
         super().add_node_collection(node, collection)
         if node in self.registered_collections:
             return

@@ -195,8 +195,10 @@ def version_at(url: str) -> str | None:
         return None
 
 
-def start_server(origin: Origin, binary: Path, wait_s: float = 30) -> OllamaServer:
+def start_server(origin: Origin, binary: Path, wait_s: float = 30, **settings: str) -> OllamaServer:
     """Run `binary serve` on a free loopback port until it answers; OllamaBroken after `wait_s` seconds.
+
+    `settings` are variables of its environment.
 
     Linux ends the server when the thread that started it ends: a test run that is killed leaves none behind.
     """
@@ -209,7 +211,7 @@ def start_server(origin: Origin, binary: Path, wait_s: float = 30) -> OllamaServ
     command = [str(binary), "serve"]
     if sys.platform == "linux" and threading.current_thread() is threading.main_thread():
         command = [sys.executable, "-ISc", DIE_WITH_PARENT, str(os.getpid()), *command]
-    environment = server_environment(origin, binary, f"127.0.0.1:{port}")
+    environment = server_environment(origin, binary, f"127.0.0.1:{port}") | settings
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

@@ -10,12 +10,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from tests.evals_run import Evals, write_task
-from tests.fault_server import FaultServer
+from tests.fault_server import ANSWER, HANG, SILENT, FaultServer
 
 QUESTIONS = {f"question {number}?": "right" for number in range(8)}
 
@@ -85,31 +86,39 @@ def test_requests_go_out_ahead_of_the_tests(evals: Evals, fault_server: FaultSer
     assert fault_server.peak == 4
 
 
-def test_the_process_that_asks_may_die_and_the_run_ends_by_itself(evals: Evals) -> None:
-    running = evals.start("--concurrency", "1", "--no-gate")
-    wait_for_stored(evals, 2)
+def kill_the_asking(running: subprocess.Popen[str]) -> int:
+    """Kill the process that asks; its id."""
     (asking,) = (child for child in children_of(running) if "evals.generate" in " ".join(child.cmdline()))
     asking.kill()
+    return asking.pid
+
+
+def test_the_process_that_asks_may_die_and_another_one_asks_for_the_rest(evals: Evals) -> None:
+    running = evals.start("--concurrency", "1")
+    wait_for_stored(evals, 2)
+    kill_the_asking(running)
     out, _ = running.communicate(timeout=60)
-    assert running.returncode == 1
+    assert running.returncode == 0, out
     assert "was killed by signal 9" in out
     assert "Traceback" not in out
 
 
-def test_when_the_process_that_asks_dies_under_one_model_the_next_is_still_asked(
+def test_when_the_process_that_asks_dies_twice_under_one_model_the_run_ends_and_the_next_is_still_asked(
     evals: Evals, fault_server: FaultServer
 ) -> None:
+    fault_server.play_for("question 5?", SILENT, SILENT, ANSWER)
     running = evals.start("--concurrency", "1", "--no-gate", models=["tiny", "thinker:4b"])
-    wait_for_stored(evals, 2)
-    (asking,) = (child for child in children_of(running) if "evals.generate" in " ".join(child.cmdline()))
-    asking.kill()
-    running.communicate(timeout=60)
-    (folder,) = evals.reports.iterdir()
-    results = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    for times in (1, 2):
+        wait_for_question(fault_server, "question 5?", times)
+        kill_the_asking(running)
+    out, _ = running.communicate(timeout=90)
+    assert running.returncode == 1, out
+    assert "Traceback" not in out
+    results = results_of(evals)
     outcomes = {
         name: [one["outcome"] for one in results if one["model"] == name] for name in ("tiny", "thinker:4b")
     }
-    assert "infrastructure" in outcomes["tiny"]
+    assert outcomes["tiny"] == ["answered"] * 5 + ["infrastructure"] * 3
     assert outcomes["thinker:4b"] == ["answered"] * len(QUESTIONS)
 
 
@@ -151,21 +160,93 @@ def test_under_xdist_broken_cases_and_empty_selections_are_usage_errors(evals: E
     assert "Traceback" not in broken.out
 
 
-def test_a_killed_xdist_worker_fails_the_run_and_the_rest_is_judged(evals: Evals) -> None:
-    running = evals.start("--concurrency", "1", "-n", "2", models=["tiny", "thinker:4b"])
-    wait_for_stored(evals, 4)
+def workers_of(running: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The xdist workers of a run, without the processes that ask."""
     direct = psutil.Process(running.pid).children()
-    workers = [child for child in direct if "evals.generate" not in " ".join(child.cmdline())]
-    assert len(workers) == 2
-    workers[0].kill()
+    alive = [child for child in direct if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if "evals.generate" not in " ".join(child.cmdline())]
+
+
+def wait_for_question(server: FaultServer, text: str, times: int) -> None:
+    """Until a question was asked so many times."""
+    limit = time.monotonic() + 60
+    while server.questions.count(text) < times:
+        assert time.monotonic() < limit, f"{text!r} was not asked {times} times"
+        time.sleep(0.02)
+
+
+def wait_for_judged(evals: Evals, count: int) -> None:
+    """Until so many cases are in the record."""
+    limit = time.monotonic() + 60
+    while len(results_of(evals)) < count:
+        assert time.monotonic() < limit, f"{count} cases were not judged"
+        time.sleep(0.02)
+
+
+def results_of(evals: Evals) -> list[dict[str, Any]]:
+    """What is in the record of the one run, which may still be going on."""
+    (folder,) = evals.reports.iterdir()
+    lines = (folder / "results.jsonl").read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_cases_of_a_killed_xdist_worker_are_asked_again_and_nothing_is_lost(
+    evals: Evals, fault_server: FaultServer, workers: str
+) -> None:
+    models = ["tiny", "thinker:4b"]
+    running = evals.start("--concurrency", "1", "-n", workers, "-v", models=models)
+    wait_for_stored(evals, 4)
+    stored = len(list((evals.cache / "responses").glob("*/*.json")))
+    killed = workers_of(running)[0]
+    killed.kill()
+    out, _ = running.communicate(timeout=90)
+    assert running.returncode == 0, out
+    assert "scheduling tests via ModelScheduling" in out
+    assert re.search(r"note: a worker died while asking (tiny|thinker:4b): the cases", out)
+    results = results_of(evals)
+    assert sorted((one["model"], one["case"]) for one in results) == sorted(
+        (model, f"q{number}") for model in models for number in range(len(QUESTIONS))
+    )
+    assert all(one["outcome"] == "answered" and len(one["checks"]) == 2 for one in results)
+    # Only what was under way when it died is asked twice.
+    assert len(fault_server.chats) <= len(models) * len(QUESTIONS) + 1, stored
+
+
+def test_a_test_under_which_a_second_worker_dies_fails_the_run_and_the_rest_is_judged(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    fault_server.delay_s = 0.0
+    fault_server.play_for("question 3?", HANG, HANG, ANSWER)
+    running = evals.start("--concurrency", "1", "-n", "1")
+    for times in (1, 2):
+        wait_for_question(fault_server, "question 3?", times)
+        wait_for_judged(evals, 3)
+        workers_of(running)[0].kill()
     out, _ = running.communicate(timeout=90)
     assert running.returncode == 1, out
-    assert "crashed" in out
-    (folder,) = evals.reports.iterdir()
-    results = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
-    assert len({(one["model"], one["case"]) for one in results}) == 2 * len(QUESTIONS)
+    assert re.search(r"worker 'gw\d' crashed while running '.*q3-", out)
     assert "broke off without a result" in out
     assert "The gate holds" not in out
+    missing = [
+        one["case"] for one in results_of(evals) if any(c["outcome"] == "unscored" for c in one["checks"])
+    ]
+    assert missing == ["q3"]
+
+
+def test_where_a_killed_xdist_worker_is_not_replaced_the_run_ends_and_tells_what_is_missing(
+    evals: Evals,
+) -> None:
+    running = evals.start("--concurrency", "1", "-n", "1", "--max-worker-restart", "0")
+    wait_for_stored(evals, 3)
+    workers_of(running)[0].kill()
+    out, _ = running.communicate(timeout=90)
+    assert running.returncode == 1, out
+    assert "worker restarting disabled" in out
+    assert "The gate holds" not in out
+    outcomes = [one["outcome"] for one in results_of(evals)]
+    assert len(outcomes) == len(QUESTIONS)
+    assert "infrastructure" in outcomes
 
 
 def test_two_runs_at_once_share_a_store_and_keep_records_apart(evals: Evals) -> None:

@@ -119,20 +119,20 @@ class PlayedRun:
             maxworkerrestart=None if restarts is None else str(restarts),
         )
         values = {"maxfail": 0, "tx": [f"{workers}*popen"]}
-        self.config: Any = SimpleNamespace(
+        config: Any = SimpleNamespace(
             option=option,
             getvalue=values.__getitem__,
             hook=self,
             pluginmanager=SimpleNamespace(getplugin=lambda name: None, register=lambda *plugin: None),
         )
-        self.xdist = DSession(self.config)
-        self.xdist._session = SimpleNamespace()  # type: ignore[assignment]
+        self.xdist: Any = DSession(config)
+        self.xdist._session = SimpleNamespace()
         self.xdist.shouldstop = False
-        self.xdist.nodemanager = SimpleNamespace(group=self, setup_node=self.new_worker)  # type: ignore[assignment]
-        self.scheduling = ModelScheduling(self.config, self.xdist.log, self.models, self.notes.append)
+        self.xdist.nodemanager = SimpleNamespace(group=self, setup_node=self.new_worker)
+        self.scheduling = ModelScheduling(config, self.xdist.log, self.models, self.notes.append)
         self.xdist.sched = self.scheduling
         for _ in range(workers):
-            self.xdist._active_nodes.add(self.new_worker(SimpleNamespace(), self.xdist.queue.put))  # type: ignore[arg-type]
+            self.xdist._active_nodes.add(self.new_worker(SimpleNamespace(), self.xdist.queue.put))
 
     def __getattr__(self, hook: str) -> Callable[..., None]:
         if not hook.startswith("pytest_"):
@@ -178,6 +178,16 @@ class PlayedRun:
         while not there():
             self.turn(random.Random(0), 0)
 
+    def catch_up(self) -> None:
+        """Let xdist hear what the workers have said."""
+        while not self.xdist.queue.empty():
+            self.xdist.loop_once()
+
+    def kill_at(self, worker: int, test: int) -> None:
+        """Work on until a worker is at a test, then kill it; both by number, in the order in which they came."""
+        self.until(lambda: len(self.workers) > worker and self.workers[worker].test == self.tests[test])
+        self.workers[worker].die()
+
 
 def pairs(sizes: Sequence[int]) -> list[tuple[int, int]]:
     return [(model, number) for model, size in enumerate(sizes) for number in range(size)]
@@ -208,8 +218,7 @@ def test_where_workers_are_not_replaced_the_run_ends_too_and_judges_nothing_twic
 
 def test_the_test_under_way_is_asked_again_and_it_is_told() -> None:
     run = PlayedRun([3], 1)
-    run.until(lambda: run.workers[0].test == run.tests[1])
-    run.workers[0].die()
+    run.kill_at(0, 1)
     run.go(random.Random(0), 0)
     assert run.judged == Counter(run.tests)
     assert run.notes == ["a worker died while asking m0: the cases that it left were asked again"]
@@ -217,9 +226,8 @@ def test_the_test_under_way_is_asked_again_and_it_is_told() -> None:
 
 def test_a_test_that_takes_two_workers_down_is_reported_as_crashed_and_not_asked_a_third_time() -> None:
     run = PlayedRun([3], 1)
-    for number in range(2):
-        run.until(lambda number=number: len(run.workers) > number and run.workers[number].test == run.tests[1])
-        run.workers[number].die()
+    run.kill_at(0, 1)
+    run.kill_at(1, 1)
     run.go(random.Random(0), 0)
     assert run.crashed == Counter([run.tests[1]])
     assert run.judged == Counter([run.tests[0], run.tests[2]])
@@ -236,17 +244,33 @@ def test_a_test_that_was_judged_before_its_worker_died_is_not_judged_again() -> 
 
 def test_what_a_dead_worker_left_comes_before_the_models_that_wait() -> None:
     run = PlayedRun([2, 2, 2], 1)
-    run.until(lambda: run.workers[0].test == run.tests[1])
-    run.workers[0].die()
+    run.kill_at(0, 1)
     run.go(random.Random(0), 0)
     assert list(run.judged) == run.tests
 
 
 def test_a_replacement_that_finds_other_cases_gets_none_and_the_run_ends() -> None:
     run = PlayedRun([3], 1)
-    run.until(lambda: run.workers[0].test == run.tests[1])
-    run.workers[0].die()
+    run.kill_at(0, 1)
     run.tests = [f"{test}!" for test in run.tests]
     run.go(random.Random(0), 0)
     assert len(run.judged) == 1
     assert "found other cases than the run began with" in run.notes[0]
+
+
+def test_a_replacement_that_was_sent_home_while_it_collected_does_not_take_part() -> None:
+    run = PlayedRun([1], 2)
+    run.until(lambda: run.xdist.shuttingdown)
+    (asking,) = run.scheduling.nodes
+    next(worker for worker in run.workers if worker is not asking).die()
+    run.catch_up()
+    replacement = run.workers[2]
+    replacement.step()
+    run.catch_up()
+    assert replacement.shutting_down
+    asking.die()
+    run.catch_up()
+    replacement.step()
+    run.go(random.Random(0), 0)
+    assert run.judged == Counter(run.tests)
+    assert replacement not in run.scheduling.registered_collections
