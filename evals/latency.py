@@ -1,4 +1,4 @@
-"""How fast a model answers: from timed replies to p50 and p95, and back from the file that keeps them. Pure.
+"""How fast a model answers: from timed replies to p50 and p95, and the requests that are timed. Pure.
 
 A percentile is over the requests in order from the fastest to the slowest, for times and for rates alike: 95% of
 the requests were at least as good as the p95. Between two requests it is interpolated linearly (`inclusive` of
@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-from evals.backends.base import ChatRequest, ModelReply
-from evals.errors import RunRecordError
+from evals.backends.base import ChatRequest, Model, ModelReply
 from evals.resources import Used
 
 Kind = Literal["cold", "warm"]
@@ -49,6 +48,7 @@ class Latency:
     completion_tokens: float | None
     asked_again: int
     used: Used
+    energy_j_per_1000_tokens: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -101,18 +101,22 @@ def median_tokens(counts: Iterable[int | None]) -> float | None:
     return statistics.median(told) if told else None
 
 
-def latencies_in(data: Any) -> tuple[Latency, ...]:
-    """What pytest-benchmark's JSON keeps of our measurements, under each benchmark's `extra_info`.
-
-    Raises `RunRecordError` if nothing was measured, or if it is not the JSON of such a run.
-    """
-    try:
-        found = tuple(Latency.from_json(one["extra_info"]) for one in data["benchmarks"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunRecordError(f"it holds no latencies as Golden Gate writes them: {error!r}") from error
-    if not found:
-        raise RunRecordError("no latency is in it: nothing was measured")
-    return found
+def latency_of(model: Model, kind: Kind, replies: Sequence[ModelReply], used: Used) -> Latency:
+    """What the timed replies of one model say together, and what they took; energy is told by 1,000 answer tokens."""
+    completion = sum(reply.completion_tokens or 0 for reply in replies)
+    return Latency(
+        model=model.label,
+        digest=model.digest,
+        backend=model.spec.backend,
+        kind=kind,
+        requests=len(replies),
+        parts=parts_of(replies),
+        prompt_tokens=median_tokens(reply.prompt_tokens for reply in replies),
+        completion_tokens=median_tokens(reply.completion_tokens for reply in replies),
+        asked_again=sum(bool(reply.retries) for reply in replies),
+        used=used,
+        energy_j_per_1000_tokens=used.energy_j / completion * 1000 if used.energy_j and completion else None,
+    )
 
 
 def with_nonce(request: ChatRequest, nonce: str) -> ChatRequest:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import pytest
 
@@ -14,11 +14,16 @@ if TYPE_CHECKING:
     from evals.cases import Split
 
 PACKAGE = Path(__file__).parent
+# Which answers are recorded as snapshots: of all cases, or of those that have none yet.
+SnapshotsWritten = Literal["none", "new", "all"]
 
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What the user asked for, after command line, environment and pyproject.toml."""
+    """What the user asked for, after command line, environment and pyproject.toml.
+
+    `snapshots` is their folder, None in a run that neither compares with them nor records any.
+    """
 
     models: tuple[str, ...]
     golden: str
@@ -39,6 +44,8 @@ class RunSettings:
     snapshot_strict: bool
     run_code: bool
     resume: str | None = None
+    snapshots: str | None = None
+    snapshots_written: SnapshotsWritten = "none"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,11 +59,12 @@ _DEFAULTS = {"reply_timeout": "300", "server_wait": "60", "repeats": "1", "laten
 _TEXT_OPTIONS = {
     "golden": ("DIR", "folder of golden tasks (default: golden/)"),
     "reports": ("DIR", "folder that runs are written to (default: reports/)"),
+    "snapshots": ("DIR", "folder of recorded answers (default: snapshots/)"),
     "resume": ("RUN", "go on with an interrupted run: its folder, or its name in the reports folder"),
     "split": ("dev|gate", "ask only the cases of one split (default: both)"),
     "sample": ("N", "ask only N cases, the same for everybody, by task and difficulty (default: all)"),
     "repeats": ("N", "ask each case N times, with seeds 0 to N-1 (default: 1)"),
-    "latency_rounds": ("N", "timed requests a case in test_latency.py (default: 10)"),
+    "latency_rounds": ("N", "warm requests that test_latency.py times of each model (default: 10)"),
     "concurrency": ("N", "requests in flight at once on each server (default: the server's slots, else 4)"),
     "reply_timeout": ("SECONDS", "longest wait for one whole reply (default: 300)"),
     "server_wait": ("SECONDS", "longest wait for a server that went away to come back (default: 60)"),
@@ -64,7 +72,7 @@ _TEXT_OPTIONS = {
 _LIST_OPTIONS = {
     "model": (
         "SPEC",
-        "model to ask, repeatable: qwen3:4b, gguf:FILE, replay:RUN (default: the embedded model)",
+        "model to ask, repeatable: qwen3:4b, gguf:FILE, hf:ID, openai:NAME@URL, replay:RUN (default: the embedded model)",
     ),
     "task": ("TASK", "golden task to run, repeatable (default: all)"),
     "ollama_host": (
@@ -182,6 +190,9 @@ def run_settings(config: pytest.Config) -> RunSettings:
     def given(name: str) -> bool:
         return bool(config.getoption(f"gg_{name}", None))
 
+    if settings.snapshots_written != "none":
+        raise pytest.UsageError("--resume goes on with what the run was asked; leave --snapshot-update out")
+
     for name in [*_TEXT_OPTIONS, *_LIST_OPTIONS, *_FLAGS]:
         if given(name) and name not in _FREE_ON_RESUME:
             raise pytest.UsageError(f"--resume goes on with what the run was asked; leave {_flag(name)} out")
@@ -220,7 +231,22 @@ def _given_settings(config: pytest.Config) -> RunSettings:
         snapshot_strict=_on(config, "snapshot_strict"),
         run_code=_on(config, "run_code"),
         resume=_text(config, "resume"),
+        snapshots=str(_folder(config, "snapshots")),
+        snapshots_written=_snapshots_written(config),
     )
+
+
+def _snapshots_written(config: pytest.Config) -> SnapshotsWritten:
+    # syrupy's own options, which are not there where syrupy is switched off.
+    every, new = (config.getoption(f"update_{name}", False) for name in ("snapshots", "new_snapshots_only"))
+    if not (every or new):
+        return "none"
+    if os.environ.get("CI", "").lower() not in ("", "0", "false") and not _on(config, "snapshot_ci"):
+        raise pytest.UsageError(
+            "--snapshot-update is refused because CI is set: what a run there recorded, nobody has read; compare "
+            "without it, or add --snapshot-ci"
+        )
+    return "all" if every else "new"
 
 
 def given_on_command_line(config: pytest.Config) -> str | None:
@@ -230,7 +256,7 @@ def given_on_command_line(config: pytest.Config) -> str | None:
 
 
 def default_folder(name: str, root: Path) -> Path:
-    """`golden` or `reports` beside the package, as in a clone; else in `root`."""
+    """`golden`, `reports` or `snapshots` beside the package, as in a clone; else in `root`."""
     clone = PACKAGE.parent
     return (clone if (clone / "golden").is_dir() else root) / name
 

@@ -28,7 +28,6 @@ class Used:
     memory_of: str = ""
     gpu_memory_bytes: int | None = None
     energy_j: float | None = None
-    energy_j_per_1000_tokens: float | None = None
 
 
 def resident_bytes(processes: Sequence[psutil.Process]) -> int | None:
@@ -99,7 +98,7 @@ class Gpus:
 @contextmanager
 def open_gpus() -> Iterator[Gpus]:
     """The GPUs, for as long as the context lasts; none where there is no driver."""
-    import pynvml
+    import pynvml  # type: ignore[import-untyped]
 
     try:
         pynvml.nvmlInit()

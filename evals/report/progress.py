@@ -35,6 +35,8 @@ class Progress:
         self._started = time.monotonic() if now is None else now
         self._drawn = self._started
         self._width = 0
+        # Asked once and now: while a test runs, pytest holds the terminal, and its width cannot be told.
+        self._columns = max(shutil.get_terminal_size().columns - 1, 1)
         # When each of the latest replies came and its tokens; the first entry is only where time starts.
         self._fresh = deque([(self._started, 0)], maxlen=RECENT + 1)
         self._where = ""
@@ -71,10 +73,9 @@ class Progress:
         self._show(self.text(now))
 
     def _show(self, line: str) -> None:
-        columns = max(shutil.get_terminal_size().columns - 1, 1)
-        text = shorten(line, columns)
+        text = shorten(line, self._columns)
         # Of Chinese, Japanese and Korean letters, each takes two columns.
-        while cell_len(text) > columns:
+        while cell_len(text) > self._columns:
             text = text[:-2] + "…"
         if self._live:
             self._stream.write("\r" + text + " " * (self._width - cell_len(text)))
