@@ -11,7 +11,8 @@
     │       ├── ConnectionBroke  nothing answers, or the connection broke off: is the server still there?
     │       └── ServerBusy       the server has too much to do: 429, or its queue is full
     ├── ServerLost         a server is of no more use for a model: gone for good, or it has another one now
-    └── RunRecordError     a run record cannot be read
+    ├── RunRecordError     a run record cannot be read
+    └── SnapshotError      a snapshot can be neither read nor written
 
 Errors of other libraries are translated into these where they arise, at the edge, and nowhere else.
 The text of each is written for the person at the terminal: what happened, where, what to do next.
@@ -88,3 +89,13 @@ class ServerLost(GoldenGateError):
 
 class RunRecordError(GoldenGateError):
     """A run folder holds no complete, readable record."""
+
+
+class SnapshotError(GoldenGateError):
+    """A snapshot can be neither read nor written."""
+
+
+def first_line(error: object) -> str:
+    """The first line of what another library's error says, in 200 characters at most."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]

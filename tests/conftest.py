@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import pytest
 from evals.backends.base import AskSettings, ChatRequest, Message, Model, parse_spec
 from evals.replies import Replies
 from tests.evals_run import Evals, write_task
-from tests.fault_server import FaultServer
+from tests.fault_server import FaultServer, listed_digest
 from tests.real_ollama import OllamaServer, server_with_model
 
 OPTIONS: dict[str, Any] = {
@@ -37,13 +37,14 @@ def chat_request(
     )
 
 
-def tiny_model(name: str = "tiny", digest: str = "d" * 64, *, thinks: bool = False) -> Model:
-    """A resolved model of the fault server."""
-    return Model(parse_spec(name), digest, thinks=thinks)
+def tiny_model(name: str = "tiny", digest: str = "", *, thinks: bool = False) -> Model:
+    """A resolved model of the fault server, with the digest that is listed there unless another is given."""
+    listed = listed_digest(name if ":" in name else f"{name}:latest")
+    return Model(parse_spec(name), digest or listed, thinks=thinks)
 
 
 class MakeReplies(Protocol):
-    """`replies(concurrency=2, store=folder)`: a `Replies` that asks the fault server, closed after the test."""
+    """`replies(concurrency=2, store=folder)`: a `Replies` that asks the fault server or `hosts`, closed after the test."""
 
     def __call__(
         self,
@@ -52,6 +53,9 @@ class MakeReplies(Protocol):
         timeout_s: float = 30.0,
         store: Path | None = None,
         refresh: bool = False,
+        hosts: Sequence[str] = (),
+        server_wait_s: float = 20.0,
+        share_server: bool = False,
     ) -> Replies: ...
 
 
@@ -70,8 +74,14 @@ def evals(tmp_path: Path, fault_server: FaultServer) -> Evals:
 
 
 @pytest.fixture
-def replies(fault_server: FaultServer, tmp_path: Path) -> Iterator[MakeReplies]:
-    """Makes `Replies`, each with the real process behind it."""
+def replies(
+    fault_server: FaultServer,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[MakeReplies]:
+    """Makes `Replies`, each with the real process behind it and all with one cache folder."""
+    monkeypatch.setenv("GOLDENGATE_CACHE", str(tmp_path_factory.mktemp("cache")))
     made: list[Replies] = []
 
     def make(
@@ -80,8 +90,18 @@ def replies(fault_server: FaultServer, tmp_path: Path) -> Iterator[MakeReplies]:
         timeout_s: float = 30.0,
         store: Path | None = None,
         refresh: bool = False,
+        hosts: Sequence[str] = (),
+        server_wait_s: float = 20.0,
+        share_server: bool = False,
     ) -> Replies:
-        settings = AskSettings((fault_server.url,), concurrency, timeout_s, str(store) if store else None)
+        settings = AskSettings(
+            tuple(hosts) or (fault_server.url,),
+            concurrency,
+            timeout_s,
+            str(store) if store else None,
+            server_wait_s,
+            share_server,
+        )
         made.append(Replies(settings, tmp_path / f"generate-{len(made)}.log", refresh=refresh))
         return made[-1]
 

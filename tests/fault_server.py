@@ -61,12 +61,13 @@ class Play:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request as it came in: when (`time.monotonic`), its raw body, and how many were then in flight."""
+    """One request as it came in: when (`time.monotonic`), its raw body, how many were then in flight, its headers."""
 
     path: str
     raw: bytes
     at: float
     in_flight: int
+    headers: Mapping[str, str]
 
 
 def line(data: Any) -> bytes:
@@ -177,6 +178,10 @@ class FaultServer:
     def play_for(self, text: str, *plays: Play) -> None:
         """What requests get whose last message is `text`, in their order; the last play stays on."""
         self._plays_for.setdefault(text, deque()).extend(plays)
+
+    def play_only_for(self, text: str, play: Play) -> None:
+        """What requests get from now on whose last message is `text`, whatever they were to get before."""
+        self._plays_for[text] = deque([play])
 
     @property
     def chats(self) -> list[Asked]:
@@ -321,13 +326,14 @@ class _Connection(asyncio.Protocol):
         if len(rest) < length:
             return
         self._received = rest[length:]
-        self._task = asyncio.get_running_loop().create_task(self._reply(first.split(" ")[1], rest[:length]))
+        reply = self._reply(first.split(" ")[1], rest[:length], headers)
+        self._task = asyncio.get_running_loop().create_task(reply)
 
-    async def _reply(self, path: str, raw: bytes) -> None:
+    async def _reply(self, path: str, raw: bytes, headers: Mapping[str, str]) -> None:
         server = self._server
         chat = path == "/api/chat"
         server.in_flight += chat
-        server.asked.append(Asked(path, raw, time.monotonic(), server.in_flight))
+        server.asked.append(Asked(path, raw, time.monotonic(), server.in_flight, headers))
         try:
             play = server.answer_to(path, raw)
             delay_s = play.delay_s or (server.delay_s if chat else 0.0)

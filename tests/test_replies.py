@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -28,6 +30,20 @@ def key_of(request: ChatRequest) -> str:
 def ask_all(replies: Replies, requests: list[ChatRequest]) -> list[ModelReply]:
     replies.order(MODEL, requests)
     return [replies.wait(key_of(request)) for request in requests]
+
+
+def wait_for_chats(server: FaultServer, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while len(server.chats) < count:
+        assert time.monotonic() < deadline, "the requests never came"
+        time.sleep(0.01)
+
+
+def kill_at_chats(server: FaultServer, *counts: int) -> None:
+    """Kill the process that asks each time that the server has been asked so often."""
+    for count in counts:
+        wait_for_chats(server, count)
+        the_process().send_signal(signal.SIGKILL)
 
 
 def the_process() -> psutil.Process:
@@ -220,7 +236,29 @@ def test_text_of_any_kind_comes_whole_from_the_server_and_from_the_store(
 # A process that dies
 
 
-def test_a_killed_process_gives_faults_that_say_so_and_loses_nothing_that_was_answered(
+SAID = "the process that asks the model was killed by signal 9 (out of memory?)."
+
+
+def test_what_a_killed_process_owed_is_asked_once_more_and_told(
+    fault_server: FaultServer, replies: MakeReplies, tmp_path: Path
+) -> None:
+    fault_server.play_for("b", faults.SILENT, answer("b, at last"))
+    store = ResponseStore(tmp_path / "store")
+    one = replies(store=store.folder, concurrency=1)
+    answered, silent, waiting = (chat_request(text) for text in "abc")
+    one.order(MODEL, [answered, silent, waiting])
+    reply = one.wait(key_of(answered))
+    wait_for_chats(fault_server, 2)
+    the_process().send_signal(signal.SIGKILL)
+
+    assert one.wait(key_of(silent)).text == "b, at last"
+    assert one.wait(key_of(waiting)).text == "All right."
+    assert one.wait(key_of(answered)) == reply == store.get(key_of(answered))
+    assert fault_server.questions == ["a", "b", "b", "c"]
+    assert one.notes == [f"{SAID} What it still owed of tiny, 2 replies, was asked once more."]
+
+
+def test_a_second_death_under_one_model_gives_faults_that_say_so_and_loses_nothing_that_was_answered(
     fault_server: FaultServer, replies: MakeReplies, tmp_path: Path
 ) -> None:
     fault_server.play_for("b", faults.SILENT)
@@ -228,23 +266,27 @@ def test_a_killed_process_gives_faults_that_say_so_and_loses_nothing_that_was_an
     one = replies(store=store.folder, concurrency=1)
     answered, silent, waiting = (chat_request(text) for text in "abc")
     one.order(MODEL, [answered, silent, waiting])
+    thinker = tiny_model("thinker:4b")
+    one.order(thinker, [waiting])
     reply = one.wait(key_of(answered))
-    the_process().send_signal(signal.SIGKILL)
-
-    said = "the process that asks the model was killed by signal 9 (out of memory?)."
+    killer = threading.Thread(target=kill_at_chats, args=(fault_server, 2, 3))
+    killer.start()
     for request in (silent, waiting):
-        assert one.wait(key_of(request)) == ModelReply(fault=said, stop_reason="fault")
-    assert one.wait(key_of(answered)) == reply
-    assert store.get(key_of(answered)) == reply
+        assert one.wait(key_of(request)) == ModelReply(fault=SAID, stop_reason="fault")
+    killer.join()
+    assert one.wait(key_of(answered)) == reply == store.get(key_of(answered))
     assert [store.get(key_of(request)) for request in (silent, waiting)] == [None, None]
+    assert one.wait(waiting.key(thinker.digest)).text == "All right."
 
 
-def test_orders_to_a_dead_process_end_as_faults(fault_server: FaultServer, replies: MakeReplies) -> None:
+def test_orders_to_a_dead_process_are_asked_by_another(
+    fault_server: FaultServer, replies: MakeReplies
+) -> None:
     one = replies()
     ask_all(one, [chat_request("a")])
     the_process().send_signal(signal.SIGKILL)
     got = ask_all(one, [chat_request("b"), chat_request("c")])
-    assert ["was killed by signal 9" in reply.fault for reply in got] == [True, True]
+    assert [reply.text for reply in got] == ["All right."] * 2
 
 
 def test_a_process_that_breaks_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
@@ -264,13 +306,96 @@ def test_a_process_that_breaks_is_told_with_the_end_of_its_log(tmp_path: Path) -
     )
 
 
+# What else the process tells
+
+
+def test_a_model_can_be_unloaded_and_is_then_loaded_anew(
+    fault_server: FaultServer, replies: MakeReplies
+) -> None:
+    one = replies()
+    one.unload(MODEL)
+    for text in "ab":
+        ask_all(one, [chat_request(text)])
+        assert fault_server.loaded == {"tiny:latest"}
+        one.unload(MODEL)
+        assert fault_server.loaded == set()
+    assert one.loads == {"tiny": 2}
+    assert one.notes == []
+
+
+def test_unloading_comes_after_what_was_asked_before(fault_server: FaultServer, replies: MakeReplies) -> None:
+    fault_server.delay_s = 0.2
+    one = replies(concurrency=1)
+    asked = [chat_request(text) for text in "abc"]
+    one.order(MODEL, asked)
+    one.unload(MODEL)
+    assert fault_server.questions == ["a", "b", "c"]
+    assert [one.wait(key_of(request)).text for request in asked] == ["All right."] * 3
+
+
+def test_a_model_that_cannot_be_unloaded_is_told_and_no_error(
+    fault_server: FaultServer, replies: MakeReplies
+) -> None:
+    fault_server.instead["/api/generate"] = faults.error(500, "busy")
+    one = replies()
+    one.unload(MODEL)
+    assert one.notes == [f"tiny could not be unloaded at {fault_server.url}: the server answered 500: busy"]
+
+
+def test_a_process_that_dies_while_it_unloads_is_replaced_once(
+    fault_server: FaultServer, replies: MakeReplies
+) -> None:
+    fault_server.instead["/api/generate"] = faults.SILENT
+    one = replies()
+    ask_all(one, [chat_request("a")])
+    killer = threading.Thread(target=kill_at_unloads, args=(fault_server, 1, 2))
+    killer.start()
+    with pytest.raises(GoldenGateError, match=r"tiny cannot be unloaded: .* killed by signal 9"):
+        one.unload(MODEL)
+    killer.join()
+
+
+def kill_at_unloads(server: FaultServer, *counts: int) -> None:
+    for count in counts:
+        deadline = time.monotonic() + 30
+        while [one.path for one in server.asked].count("/api/generate") < count:
+            assert time.monotonic() < deadline, "nothing was unloaded"
+            time.sleep(0.01)
+        the_process().send_signal(signal.SIGKILL)
+
+
+def test_each_load_is_counted_and_one_too_many_told(fault_server: FaultServer, replies: MakeReplies) -> None:
+    fault_server.play(*[answer("yes", figures=faults.LOADING, delay_s=0.4)] * 3)
+    one = replies(concurrency=1)
+    told: list[str] = []
+    one.on_note = told.append
+    ask_all(one, [chat_request(f"{n}") for n in range(5)])
+    assert one.loads == {"tiny": 3}
+    assert one.notes == told
+    (note,) = told
+    assert re.fullmatch(
+        rf"tiny was loaded 3 times on {fault_server.url} during the run \(1\.\d s in all\): something else used "
+        "the server, it was started anew, or its memory ran out",
+        note,
+    )
+
+
+def test_another_context_length_is_a_load_that_is_expected(
+    fault_server: FaultServer, replies: MakeReplies
+) -> None:
+    loading = answer("yes", figures=faults.LOADING, delay_s=0.4)
+    fault_server.play(loading, faults.ANSWER, loading, faults.ANSWER)
+    one = replies(concurrency=1)
+    ask_all(one, [chat_request(f"{n}", num_ctx=4096 if n % 2 else 2048) for n in range(4)])
+    assert fault_server.questions == ["0", "2", "1", "3"]
+    assert (one.loads, one.notes) == ({"tiny": 2}, [])
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process")
 def test_an_interrupt_is_left_to_the_tests_to_answer(fault_server: FaultServer, replies: MakeReplies) -> None:
     fault_server.delay_s = 0.5
     one = replies()
     one.order(MODEL, [chat_request("hello")])
-    deadline = time.monotonic() + 30
-    while not fault_server.chats and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for_chats(fault_server, 1)
     the_process().send_signal(signal.SIGINT)
     assert one.wait(key_of(chat_request("hello"))).text == "All right."

@@ -147,7 +147,6 @@ def test_under_xdist_models_are_resolved_once_and_workers_resolve_none(
 ) -> None:
     fault_server.delay_s = 0.0
     assert evals.run("-n", "2", models=["tiny", "thinker:4b"]).status == 0
-    assert [one.path for one in fault_server.asked].count("/api/tags") == 1
     assert [one.path for one in fault_server.asked].count("/api/show") == 2
 
 
@@ -186,7 +185,8 @@ def wait_for_judged(evals: Evals, count: int) -> None:
 def results_of(evals: Evals) -> list[dict[str, Any]]:
     """What is in the record of the one run, which may still be going on."""
     (folder,) = evals.reports.iterdir()
-    lines = (folder / "results.jsonl").read_text().splitlines(keepends=True)
+    path = folder / "results.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 

@@ -11,11 +11,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
+from urllib.parse import urlsplit, urlunsplit
 
 from evals.errors import SettingsError
 
 EMBEDDED_SPEC = "gguf:smollm2-135m"
-_LATER = {"hf", "openai"}
+OPENAI_KEY = "GOLDENGATE_OPENAI_KEY"
+Backend = Literal["ollama", "gguf", "hf", "openai", "replay"]
+_PREFIXES: tuple[Backend, ...] = ("gguf", "hf", "openai", "replay")
+_OPENAI_EXAMPLE = "openai:NAME@http://127.0.0.1:8000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +27,64 @@ class ModelSpec:
     """One `--model`: which backend, and the name there. `text` is what the user typed, and its label."""
 
     text: str
-    backend: Literal["ollama", "gguf", "replay"]
+    backend: Backend
     name: str
 
 
 def parse_spec(text: str) -> ModelSpec:
-    """`qwen3:4b` -> Ollama; `gguf:…` and `replay:…` -> those; raises `SettingsError`."""
+    """`qwen3:4b` -> Ollama; `gguf:…`, `hf:…`, `openai:…` and `replay:…` -> those; raises `SettingsError`."""
     text = text.strip()
     prefix, colon, rest = text.partition(":")
     if not text or any(char.isspace() or not char.isprintable() for char in text):
         raise SettingsError(f"--model {text!r} is no model: names hold no spaces or control characters")
-    if colon and prefix in _LATER:
-        raise SettingsError(f"--model {text}: the backend '{prefix}:' is not part of this version")
-    if colon and prefix in ("gguf", "replay"):
-        if not rest:
-            raise SettingsError(f"--model {text} names nothing after '{prefix}:'")
-        return ModelSpec(text, "gguf" if prefix == "gguf" else "replay", rest)
+    for backend in _PREFIXES:
+        if colon and prefix == backend:
+            if not rest:
+                raise SettingsError(f"--model {text} names nothing after '{prefix}:'")
+            if backend == "openai":
+                split_server(rest)
+            return ModelSpec(text, backend, rest)
     return ModelSpec(text, "ollama", text)
+
+
+def split_server(name: str) -> tuple[str, str]:
+    """`NAME@URL` -> the name and the server's address, which ends in `/v1` whether it was written or not.
+
+    NAME may hold an `@`. Raises `SettingsError` where there is no address, or one that holds more than an address.
+    """
+    at = max(name.rfind("@http://"), name.rfind("@https://"))
+    if at < 0:
+        # What stands behind the last @ is not repeated: it may be half of a password.
+        raise SettingsError(
+            f"--model openai:{name.partition('@')[0]}… names no server; write {_OPENAI_EXAMPLE}, with http:// or https://"
+        )
+    model, url = name[:at], name[at + 1 :]
+    if "@" in url:
+        raise SettingsError(
+            f"--model openai:{model}@… holds a name or a password in its address; leave it out and put the key into the "
+            f"environment variable {OPENAI_KEY}"
+        )
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise SettingsError(f"--model openai:{name}: its address means nothing: {error}") from error
+    if not model or not host:
+        raise SettingsError(
+            f"--model openai:{name} lacks the {'server' if model else 'name'}; write {_OPENAI_EXAMPLE}"
+        )
+    if parts.query or parts.fragment:
+        raise SettingsError(
+            f"--model openai:{model}@…: its address goes on behind its path; write {_OPENAI_EXAMPLE}"
+        )
+    path = parts.path.rstrip("/")
+    return model, urlunsplit((
+        parts.scheme,
+        parts.netloc,
+        path if path.endswith("/v1") else f"{path}/v1",
+        "",
+        "",
+    ))
 
 
 def parse_specs(texts: list[str]) -> tuple[ModelSpec, ...]:

@@ -5,30 +5,41 @@ The OpenAI-compatible `/v1` is never used: it drops `num_ctx` and the thinking s
 
 from __future__ import annotations
 
-import difflib
-import email.utils
 import ipaddress
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 import httpx
 import ollama
 
-from evals.backends.base import ChatRequest, Model, ModelReply, ModelSpec
-from evals.errors import BackendFault, ModelUnavailable, SettingsError, TransientFault
+from evals.backends.base import ChatRequest, Model, ModelReply
+from evals.backends.http_faults import LOOPBACK, retry_after_s
+from evals.errors import BackendFault, ConnectionBroke, ServerBusy, SettingsError, TransientFault
+
+Answer = TypeVar("Answer")
 
 DEFAULT_PORT = 11434
+LOOK_TIMEOUT_S = 5.0
+UNLOAD_LIMIT_S = 60.0
+MEMORY_ADVICE = (
+    "give it less to hold (a smaller options.num_ctx in task.yaml, a smaller quantisation or model, --concurrency 1) "
+    "or end what else uses the memory"
+)
+# Ollama's words. The first is known before a model is loaded and will not change; the others come of a runner that
+# ended, on a full device or by the kernel's hand, and is started anew.
+_TOO_LARGE = "requires more system memory"
+_RAN_OUT = ("out of memory", "cudaMalloc failed", "signal: killed", "due to resource limitations")
+_BUSY = ("server busy", "overloaded", "no slots available")
 _NANO = 1e-9
 _BREAKS = {one.encode(): json.dumps(one).strip('"').encode() for one in "\u0085\u2028\u2029"}
 # What the client raises on answers that it did not expect; it checks less than it takes for granted.
 _ANOTHER_SHAPE = (TypeError, AttributeError, ValueError, RecursionError)
-_NOT_OLLAMA = (httpx.HTTPError, ollama.ResponseError, *_ANOTHER_SHAPE)
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+NOT_OLLAMA = (httpx.HTTPError, ollama.ResponseError, *_ANOTHER_SHAPE)
 
 
 def server_url(host: str | None) -> str:
@@ -60,9 +71,10 @@ def _is_ipv6(text: str) -> bool:
         return False
 
 
-def _client(url: str, timeout_s: float, connections: int = 4) -> ollama.AsyncClient:
+def client(url: str, timeout_s: float, connections: int = 4) -> ollama.AsyncClient:
+    """A client of the server at `url`; `timeout_s` is its longest silence. Close it after use."""
     # A proxy of the environment must not see what is meant for this machine.
-    local = urlsplit(url).hostname in _LOOPBACK
+    local = urlsplit(url).hostname in LOOPBACK
     return ollama.AsyncClient(
         host=url,
         timeout=httpx.Timeout(timeout_s, connect=10.0),
@@ -101,78 +113,14 @@ async def _keep_lines_whole(response: httpx.Response) -> None:
         response.stream = _EscapedBreaks(response.stream)
 
 
-async def resolve(specs: Sequence[ModelSpec], host: str | None) -> list[Model | ModelUnavailable]:
-    """Digest and capabilities of each model, or why it cannot be asked; one look at the server for all."""
-    url = server_url(host)
-    client = _client(url, timeout_s=30.0)
-    try:
-        try:
-            listed = (await client.list()).models
-        except (ConnectionError, httpx.TimeoutException) as error:
-            return [ModelUnavailable(_not_running(url, error, spec)) for spec in specs]
-        except _NOT_OLLAMA as error:
-            reason = f"{url} answers, but not as Ollama does ({_words(error)}); is it another service's port?"
-            return [ModelUnavailable(f"{spec.text}: {reason}") for spec in specs]
-        there = {entry.model: entry for entry in listed if entry.model}
-        found: list[Model | ModelUnavailable] = []
-        for spec in specs:
-            name = spec.name if spec.name in there else f"{spec.name}:latest"
-            if name not in there:
-                found.append(ModelUnavailable(_not_there(spec, url, sorted(there))))
-                continue
-            found.append(await _describe(client, url, spec, there[name]))
-        return found
-    finally:
-        await client.close()  # type: ignore[no-untyped-call]
-
-
-async def _describe(
-    client: ollama.AsyncClient, url: str, spec: ModelSpec, entry: Any
-) -> Model | ModelUnavailable:
-    try:
-        shown = await client.show(entry.model)
-    except (ConnectionError, *_NOT_OLLAMA) as error:
-        return ModelUnavailable(f"{spec.text}: {url} lists it but cannot show it: {_words(error)}")
-    if not entry.digest:
-        return ModelUnavailable(f"{spec.text}: {url} tells no digest for it; update Ollama")
-    capabilities = [str(one) for one in shown.capabilities or []]
-    if capabilities and "completion" not in capabilities:
-        return ModelUnavailable(f"{spec.text} does not chat; it can: {', '.join(capabilities)}")
-    information: Mapping[str, Any] = shown.modelinfo or {}
-    details = {
-        "server": url,
-        "size_bytes": entry.size,
-        "capabilities": capabilities,
-        "context_length": next((v for k, v in information.items() if k.endswith(".context_length")), None),
-        **(entry.details.model_dump(exclude_none=True) if entry.details else {}),
-    }
-    return Model(spec, entry.digest, thinks="thinking" in capabilities, details=details)
-
-
-def _not_running(url: str, error: Exception, spec: ModelSpec) -> str:
-    reason = "it does not answer in time" if isinstance(error, httpx.TimeoutException) else "nothing answers"
-    return (
-        f"{spec.text}: no Ollama server at {url} ({reason}). Start it with `ollama serve` (or the Ollama app), "
-        f"or name its address with --ollama-host or OLLAMA_HOST"
-    )
-
-
-def _not_there(spec: ModelSpec, url: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(spec.name, names, n=3, cutoff=0.4)
-    if close:
-        hint = f"closest there: {', '.join(close)}"
-    else:
-        hint = f"there are: {', '.join(names[:8])}" if names else "it has no models yet"
-    return f"{spec.text} is not in Ollama at {url}; {hint}. To fetch it: ollama pull {spec.name}"
-
-
 class OllamaModel:
     """One model of one server. `timeout_s` bounds a whole reply, from the request to its last token."""
 
     def __init__(self, model: Model, host: str | None, timeout_s: float, connections: int) -> None:
         self._name = model.spec.name
         self._timeout_s = timeout_s
-        self._client = _client(server_url(host), timeout_s, connections)
+        # One connection more than there are requests, so that a look at the server never waits for a reply.
+        self._client = client(server_url(host), timeout_s, connections + 1)
 
     async def aclose(self) -> None:
         await self._client.close()  # type: ignore[no-untyped-call]
@@ -185,18 +133,47 @@ class OllamaModel:
             raise BackendFault(
                 f"no whole reply within {self._timeout_s:g} s (--reply-timeout); the request was given up"
             ) from error
-        except (ConnectionError, httpx.TransportError) as error:
-            raise TransientFault(f"the connection broke: {_words(error)}") from error
-        except ollama.ResponseError as error:
-            raise _fault_of(error, self._name) from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise TransientFault(f"the server sent malformed JSON: {error}") from error
         except UnicodeEncodeError as error:
             raise BackendFault(
                 f"the prompt cannot be sent: it is no valid Unicode ({error.reason})"
             ) from error
-        except (httpx.RequestError, *_ANOTHER_SHAPE) as error:
-            raise BackendFault(f"the server sent a reply of another shape: {_words(error)}") from error
+        except (ConnectionError, *NOT_OLLAMA) as error:
+            raise fault_of(error, self._name) from error
+
+    async def alive(self) -> bool:
+        try:
+            with anyio.fail_after(LOOK_TIMEOUT_S):
+                await self._client._client.get("/api/version")  # of which ollama's client knows nothing
+        except (TimeoutError, httpx.TransportError):
+            return False
+        return True
+
+    async def digest(self) -> str | None:
+        listed = await self._ask(self._client.list())
+        return next((one.digest for one in listed.models if self._is_named(one.model)), None)
+
+    async def unload(self) -> None:
+        await self._ask(self._client.generate(self._name, keep_alive=0))
+        deadline = time.monotonic() + UNLOAD_LIMIT_S
+        while any(self._is_named(one.model) for one in (await self._ask(self._client.ps())).models):
+            if time.monotonic() > deadline:
+                raise BackendFault(
+                    f"the server has it in memory still, {UNLOAD_LIMIT_S:g} s after it was told"
+                )
+            await anyio.sleep(0.05)
+
+    def _is_named(self, name: str | None) -> bool:
+        return name in (self._name, f"{self._name}:latest")
+
+    async def _ask(self, question: Coroutine[Any, Any, Answer]) -> Answer:
+        """The answer to a short question about the server; raises `BackendFault`."""
+        try:
+            with anyio.fail_after(LOOK_TIMEOUT_S):
+                return await question
+        except TimeoutError as error:
+            raise ConnectionBroke(f"the server did not answer within {LOOK_TIMEOUT_S:g} s") from error
+        except (ConnectionError, *NOT_OLLAMA) as error:
+            raise fault_of(error, self._name) from error
 
     async def _stream(self, request: ChatRequest) -> ModelReply:
         started = time.perf_counter()
@@ -259,17 +236,35 @@ def _seconds(nanoseconds: int | None) -> float | None:
     return None if nanoseconds is None else nanoseconds * _NANO
 
 
-def _words(error: object) -> str:
+def words(error: object) -> str:
+    """The first line of what an error says, in 200 characters at most."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:200]
 
 
-def _fault_of(error: ollama.ResponseError, name: str) -> BackendFault:
+def fault_of(error: Exception, name: str) -> BackendFault:
+    """What the client raised about the model `name`, in our words: whether asking again may help, and what else might."""
+    if isinstance(error, ollama.ResponseError):
+        return _said_fault(error, name)
+    if isinstance(error, (ConnectionError, httpx.TransportError)):
+        return ConnectionBroke(f"the connection broke: {words(error)}")
+    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
+        return TransientFault(f"the server sent malformed JSON: {error}")
+    return BackendFault(f"the server sent a reply of another shape: {words(error)}")
+
+
+def _said_fault(error: ollama.ResponseError, name: str) -> BackendFault:
     status = error.status_code
-    said = _words(error.error or "no reason given")
+    said = words(error.error or "no reason given")
+    if _TOO_LARGE in said:
+        return BackendFault(f"{said}; {MEMORY_ADVICE}")
+    if any(one in error.error for one in _RAN_OUT):
+        said = f"{said}; {MEMORY_ADVICE}"
     if status == 404:
         return BackendFault(f"the server no longer has {name}: {said}")
-    if status == 429 or status >= 500:
+    if status == 429 or (status == 503 and any(one in said for one in _BUSY)):
+        return ServerBusy(f"the server answered {status}: {said}", _retry_after_s(error))
+    if status >= 500:
         return TransientFault(f"the server answered {status}: {said}", _retry_after_s(error))
     if status < 0:
         # An error line inside a stream carries no status: the model stopped half way.
@@ -278,15 +273,8 @@ def _fault_of(error: ollama.ResponseError, name: str) -> BackendFault:
 
 
 def _retry_after_s(error: ollama.ResponseError) -> float | None:
-    """The header Retry-After in seconds, given as such or as a date; None without one."""
     # The client's own error leaves the headers out, but is raised while the one that has them is handled.
     cause = error.__context__
     if not isinstance(cause, httpx.HTTPStatusError):
         return None
-    text = str(cause.response.headers.get("Retry-After", ""))
-    if text.isdecimal():
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None
+    return retry_after_s(cause.response.headers)

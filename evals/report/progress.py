@@ -17,6 +17,7 @@ from evals.checks.answers import shorten
 REDRAW_EVERY_S = 0.1
 LOG_EVERY_S = 30.0
 RECENT = 50
+NOTE_LIMIT = 500
 
 
 class Writer(Protocol):
@@ -58,6 +59,11 @@ class Progress:
         self.done += 1
         self._where = f"{model}  {case}"
         self._draw()
+
+    def tell(self, note: str) -> None:
+        """Something that the user should know while it happens, such as a wait for a server: a line that stays."""
+        self.clear()
+        self._stream.write(f"{'' if self._live else chr(10)}note: {shorten(note, NOTE_LIMIT)}\n")
 
     def clear(self) -> None:
         """Take the live line away, so that other output starts on a clean line."""

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import gzip
+import json
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import pytest
 
-from evals.backends.base import ChatRequest, Model, ModelReply, parse_spec
-from evals.backends.ollama import OllamaModel, resolve, server_url
-from evals.errors import BackendFault, ModelUnavailable, SettingsError, TransientFault
+from evals.backends.base import ChatRequest, Model, ModelReply, ServedModel, parse_spec
+from evals.backends.ollama import MEMORY_ADVICE, OllamaModel, server_url
+from evals.backends.ollama_hosts import resolve
+from evals.errors import (
+    BackendFault,
+    ConnectionBroke,
+    ModelUnavailable,
+    ServerBusy,
+    SettingsError,
+    TransientFault,
+)
 from tests import fault_server as faults
-from tests.conftest import chat_request, tiny_model
+from tests.conftest import MakeReplies, chat_request, tiny_model
 from tests.fault_server import FaultServer, Play
 from tests.real_ollama import MODEL, OllamaServer
 
 TIMEOUT_S = 20.0
+Result = TypeVar("Result")
 
 
 def ask(url: str, request: ChatRequest, *, name: str = "tiny", timeout_s: float = TIMEOUT_S) -> ModelReply:
@@ -39,7 +50,9 @@ def fault_of(server: FaultServer, play: Play, **kwargs: Any) -> BackendFault:
 
 
 def look_up(url: str, *names: str) -> list[Model | ModelUnavailable]:
-    return anyio.run(resolve, [parse_spec(name) for name in names], url)
+    found, notes = anyio.run(resolve, [parse_spec(name) for name in names], [url])
+    assert notes == []
+    return found
 
 
 def unavailable(url: str, name: str = "tiny") -> str:
@@ -142,7 +155,7 @@ def test_a_reply_keeps_text_figures_and_times(fault_server: FaultServer) -> None
         stop_reason="stop",
         prompt_tokens=26,
         completion_tokens=8,
-        load_s=2.0,
+        load_s=0.02,
         prompt_s=0.5,
         decode_s=0.25,
     )
@@ -345,6 +358,121 @@ def test_a_prompt_that_fills_the_context_was_cut(fault_server: FaultServer, toke
     assert not isinstance(caught.value, TransientFault)
 
 
+def test_a_date_is_read_by_the_clock_of_the_server_that_says_it(fault_server: FaultServer) -> None:
+    headers = {"Date": "Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2015 07:28:07 GMT"}
+    fault = fault_of(fault_server, replace(faults.error(503, "busy"), headers=headers))
+    assert isinstance(fault, TransientFault)
+    assert fault.wait_s == 7.0
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "busy"),
+    [
+        (429, "too many requests", True),
+        (503, "server busy, please try again.  maximum pending requests exceeded", True),
+        (503, "Server overloaded, please retry shortly (ref: 06d81c91)", True),
+        (500, "unexpected server status: llm busy - no slots available", False),
+        (503, "no healthy upstream", False),
+    ],
+)
+def test_a_server_with_too_much_to_do_is_told_apart(
+    fault_server: FaultServer, status: int, said: str, busy: bool
+) -> None:
+    fault = fault_of(fault_server, faults.error(status, said))
+    assert isinstance(fault, ServerBusy) is busy
+    assert isinstance(fault, TransientFault)
+
+
+def test_a_model_that_is_too_large_is_a_final_fault_with_advice(fault_server: FaultServer) -> None:
+    said = "model requires more system memory (5.3 GiB) than is available (3.3 GiB)"
+    fault = fault_of(fault_server, faults.error(500, said))
+    assert not isinstance(fault, TransientFault)
+    assert str(fault) == f"{said}; {MEMORY_ADVICE}"
+    assert_one_line_for_people(str(fault))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "llama runner process has terminated: signal: killed",
+        "llama runner process has terminated: CUDA error: out of memory",
+        "llama runner process has terminated: cudaMalloc failed: out of memory",
+        "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, check "
+        "ollama server logs for details",
+    ],
+)
+def test_a_runner_that_ran_out_of_memory_is_worth_asking_again_and_comes_with_advice(
+    fault_server: FaultServer, said: str
+) -> None:
+    fault = fault_of(fault_server, faults.error(500, said))
+    assert isinstance(fault, TransientFault)
+    assert str(fault) == f"the server answered 500: {said}; {MEMORY_ADVICE}"
+
+
+def test_a_runner_that_ended_otherwise_comes_without_advice(fault_server: FaultServer) -> None:
+    fault = fault_of(fault_server, faults.error(500, "llama runner process has terminated: exit status 2"))
+    assert isinstance(fault, TransientFault)
+    assert MEMORY_ADVICE not in str(fault)
+
+
+# What else is asked of a server
+
+
+def use(url: str, what: Callable[[OllamaModel], Awaitable[Result]], name: str = "tiny") -> Result:
+    async def run() -> Result:
+        chat = OllamaModel(tiny_model(name), url, TIMEOUT_S, 1)
+        try:
+            return await what(chat)
+        finally:
+            await chat.aclose()
+
+    return anyio.run(run)
+
+
+def test_a_server_is_alive_while_anything_answers(fault_server: FaultServer) -> None:
+    assert use(fault_server.url, OllamaModel.alive)
+    fault_server.instead["/api/version"] = Play((b"Bad gateway",), 502)
+    assert use(fault_server.url, OllamaModel.alive)
+    fault_server.go_away()
+    assert not use(fault_server.url, OllamaModel.alive)
+    fault_server.come_back()
+    assert use(fault_server.url, OllamaModel.alive)
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny:latest", "thinker:4b"])
+def test_the_digest_is_the_one_that_is_listed_now(fault_server: FaultServer, name: str) -> None:
+    listed = name if ":" in name else f"{name}:latest"
+    before = use(fault_server.url, OllamaModel.digest, name)
+    assert before == fault_server.digest(listed)
+    fault_server.recreate(listed)
+    assert use(fault_server.url, OllamaModel.digest, name) == fault_server.digest(listed) != before
+    del fault_server.models[listed]
+    assert use(fault_server.url, OllamaModel.digest, name) is None
+
+
+def test_a_server_that_cannot_tell_the_digest_is_a_fault(fault_server: FaultServer) -> None:
+    fault_server.instead["/api/tags"] = faults.whole([])
+    with pytest.raises(BackendFault, match="another shape"):
+        use(fault_server.url, OllamaModel.digest)
+    fault_server.go_away()
+    with pytest.raises(ConnectionBroke):
+        use(fault_server.url, OllamaModel.digest)
+
+
+def test_a_served_model_is_one_that_can_be_watched() -> None:
+    assert isinstance(OllamaModel(tiny_model(), None, TIMEOUT_S, 1), ServedModel)
+
+
+def test_a_model_is_unloaded_by_a_request_that_keeps_it_for_no_time(fault_server: FaultServer) -> None:
+    ask(fault_server.url, chat_request("hello"))
+    assert fault_server.loaded == {"tiny:latest"}
+    use(fault_server.url, OllamaModel.unload)
+    assert fault_server.loaded == set()
+    sent = [json.loads(one.raw) for one in fault_server.asked if one.path == "/api/generate"]
+    assert [(one["model"], one["keep_alive"], one.get("prompt", "")) for one in sent] == [("tiny", 0, "")]
+    assert fault_server.asked[-1].path == "/api/ps"
+
+
 # Which models there are
 
 
@@ -357,6 +485,7 @@ def test_a_model_is_found_with_its_digest_and_details(fault_server: FaultServer)
         thinks=False,
         details={
             "server": fault_server.url,
+            "servers": [fault_server.url],
             "size_bytes": 270898672,
             "capabilities": ["completion"],
             "context_length": 8192,
@@ -535,3 +664,20 @@ def test_a_real_server_that_cuts_the_prompt_is_found_out(ollama_server: OllamaSe
     long = chat_request("one two three four five six seven eight nine ten " * 100, num_ctx=256, max_tokens=4)
     with pytest.raises(BackendFault, match=r"raise options\.num_ctx in task\.yaml"):
         ask(ollama_server.url, long, name=MODEL, timeout_s=300)
+
+
+@pytest.mark.ollama
+@pytest.mark.slow
+def test_a_real_server_loads_a_model_once_and_again_after_it_was_unloaded(
+    ollama_server: OllamaServer, replies: MakeReplies
+) -> None:
+    (model,) = look_up(ollama_server.url, MODEL)
+    assert isinstance(model, Model)
+    one = replies(hosts=[ollama_server.url], timeout_s=300)
+    for times in (1, 2):
+        one.unload(model)
+        asked = [chat_request(f"{times} {n}", max_tokens=2, num_ctx=512) for n in range(4)]
+        one.order(model, asked)
+        assert [one.wait(request.key(model.digest)).fault for request in asked] == [""] * 4
+        assert one.loads == {MODEL: times}
+    assert one.notes == []

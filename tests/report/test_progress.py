@@ -114,3 +114,17 @@ def test_the_line_is_there_before_the_first_reply_and_only_on_a_terminal() -> No
 
     assert screen(live.getvalue()) == ["0/40 cases  waiting for the first reply"]
     assert log.getvalue() == ""
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["terminal", "log"])
+def test_a_note_stands_on_a_line_of_its_own_and_cannot_steer_the_terminal(live: bool) -> None:
+    stream = io.StringIO()
+    progress = Progress(stream, live=live, now=0.0)
+    progress.begin()
+    stream.write("..m")
+
+    progress.tell("waiting for \x1b[31mhost")
+
+    assert stream.getvalue().endswith("note: waiting for \\x1b[31mhost\n")
+    assert "\x1b" not in stream.getvalue()
+    assert stream.getvalue().rpartition("note:")[0][-1:] == ("\r" if live else "\n")
