@@ -229,10 +229,10 @@ class OpenModel:
     async def _open(self, requests: Sequence[ChatRequest]) -> None:
         """A lane for each place; those whose server was lost are made anew, and it is given another chance."""
         context = max((request.options.get("num_ctx") or 0 for request in requests), default=0)
-        if computed_here(self.model) and context > self._context:
-            await self._close(self._lanes)
+        if self.model.spec.backend == "gguf" and requests and context != self._context:
+            await self._close(self._lanes)  # llama.cpp sets its context length when it loads
+            self._context = context
         await self._close([lane for lane in self._lanes if lane.watch and lane.watch.lost])
-        self._context = max(self._context, context)
         there = {lane.place for lane in self._lanes}
         for place in places(self.model, self._settings):
             if place not in there:

@@ -19,6 +19,7 @@ from evals.backends.base import (
     ModelSpec,
     parse_spec,
     parse_specs,
+    split_server,
 )
 from evals.errors import SettingsError
 from tests.conftest import OPTIONS, chat_request
@@ -36,6 +37,10 @@ SPECS = {
     "gguf:C:\\models\\a.gguf": ("gguf", "C:\\models\\a.gguf"),
     "gguf:base.gguf+adapter.gguf": ("gguf", "base.gguf+adapter.gguf"),
     "gguf:hf://owner/repo/a.gguf": ("gguf", "hf://owner/repo/a.gguf"),
+    "hf:Qwen/Qwen3-0.6B": ("hf", "Qwen/Qwen3-0.6B"),
+    "hf:/models/base+/models/adapter": ("hf", "/models/base+/models/adapter"),
+    "openai:qwen3@http://127.0.0.1:8000": ("openai", "qwen3@http://127.0.0.1:8000"),
+    "openai:a@b@https://models.example.org/v1": ("openai", "a@b@https://models.example.org/v1"),
     "replay:reports/2026-01-01": ("replay", "reports/2026-01-01"),
     "replay:reports/2026-01-01#qwen3:4b": ("replay", "reports/2026-01-01#qwen3:4b"),
     "  qwen3:4b ": ("ollama", "qwen3:4b"),
@@ -63,8 +68,24 @@ def test_a_spec_is_read(text: str, backend: str, name: str) -> None:
         pytest.param("a\ud83d", r"'a\ud83d' is no model", id="lone-surrogate"),
         pytest.param("gguf:", "gguf: names nothing after 'gguf:'", id="gguf-of-nothing"),
         pytest.param("replay:", "replay: names nothing after 'replay:'", id="replay-of-nothing"),
-        pytest.param("hf:a/b", "the backend 'hf:' is not part of this version", id="hf"),
-        pytest.param("openai:a@http://b", "the backend 'openai:' is not part of this version", id="openai"),
+        pytest.param("hf:", "hf: names nothing after 'hf:'", id="hf-of-nothing"),
+        pytest.param("openai:", "openai: names nothing after 'openai:'", id="openai-of-nothing"),
+        pytest.param(
+            "openai:qwen3", "openai:qwen3… names no server; write openai:NAME@http://", id="no-server"
+        ),
+        pytest.param("openai:qwen3@127.0.0.1:8000", "names no server", id="no-scheme"),
+        pytest.param("openai:qwen3@ftp://127.0.0.1", "names no server", id="another-scheme"),
+        pytest.param("openai:@http://127.0.0.1", "lacks the name; write openai:NAME@http://", id="no-name"),
+        pytest.param("openai:qwen3@http://", "lacks the server; write openai:NAME@http://", id="no-host"),
+        pytest.param("openai:qwen3@http://a:port", "its address means nothing", id="port"),
+        pytest.param("openai:qwen3@http://a:99999", "its address means nothing", id="large-port"),
+        pytest.param("openai:qwen3@http://[::1", "its address means nothing", id="bracket"),
+        pytest.param("openai:qwen3@http://a/v1?key=b", "goes on behind its path", id="query"),
+        pytest.param("openai:qwen3@http://a/v1#b", "goes on behind its path", id="fragment"),
+        pytest.param(
+            "openai:qwen3@http://me:secret@a", "environment variable GOLDENGATE_OPENAI_KEY", id="secret"
+        ),
+        pytest.param("openai:qwen3@me:secret@a", "names no server", id="secret-without-scheme"),
     ],
 )
 def test_what_is_no_spec_is_refused(text: str, says: str) -> None:
@@ -72,6 +93,21 @@ def test_what_is_no_spec_is_refused(text: str, says: str) -> None:
         parse_spec(text)
     assert says in str(caught.value)
     assert str(caught.value).isprintable()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("qwen3@http://127.0.0.1:8000", ("qwen3", "http://127.0.0.1:8000/v1")),
+        ("qwen3@http://127.0.0.1:8000/v1", ("qwen3", "http://127.0.0.1:8000/v1")),
+        ("qwen3@https://a.example/v1/", ("qwen3", "https://a.example/v1")),
+        ("owner/qwen3:4b@http://[::1]:80/models", ("owner/qwen3:4b", "http://[::1]:80/models/v1")),
+        ("a@http://b@http://c", ("a@http://b", "http://c/v1")),
+    ],
+)
+def test_a_server_is_split_off_its_models_name(name: str, parts: tuple[str, str]) -> None:
+    assert split_server(name) == parts
 
 
 @pytest.mark.parametrize(
