@@ -58,7 +58,7 @@ class Journal:
             if written < len(line):
                 # A torn line would spoil all that is read after it.
                 os.ftruncate(self._file, self._end)
-                self.problem = "only a part of a line could be written: is the disk full?"
+                self.problem = "the disk took only a part of a line"
                 return
             self._end += written
             self._waiting.popleft()

@@ -6,6 +6,7 @@ On a terminal it is one line that is rewritten; elsewhere (a log, CI) a line now
 from __future__ import annotations
 
 import shutil
+import textwrap
 import time
 from collections import deque
 from typing import Protocol
@@ -63,7 +64,9 @@ class Progress:
     def tell(self, note: str) -> None:
         """Something that the user should know while it happens, such as a wait for a server: a line that stays."""
         self.clear()
-        self._stream.write(f"{'' if self._live else chr(10)}note: {shorten(note, NOTE_LIMIT)}\n")
+        said = f"note: {shorten(note, NOTE_LIMIT)}"
+        wrapped = textwrap.fill(said, self._columns, break_on_hyphens=False)
+        self._stream.write(f"{wrapped}\n" if self._live else f"\n{said}\n")
 
     def clear(self) -> None:
         """Take the live line away, so that other output starts on a clean line."""
