@@ -51,6 +51,7 @@ class Controller:
         if self._progress:
             replied = self._progress.replied
             run.asking.replies.on_reply = lambda reply: replied(reply.completion_tokens or 0)
+            run.asking.replies.on_note = self._progress.tell
 
     def pytest_report_header(self) -> list[str]:
         run = self._run
@@ -107,7 +108,8 @@ class Controller:
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         # The live line takes the place of letters; a failure is still told at the end, at length.
         if self._live and hasattr(report, "goldengate"):
-            return "miss" if hasattr(report, "golden_miss") else report.outcome, "", ""
+            category: str = getattr(report, "golden_status", (report.outcome,))[0]
+            return category, "", ""
         return None
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -153,6 +155,7 @@ class Controller:
             complete=run.complete,
             stored=run.stored,
             notes=run.notes,
+            snapshots=run.snapshots,
         )
         terminalreporter.write(text.getvalue())
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Generator, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import pytest
 from _pytest.outcomes import Skipped  # the class behind `pytest.skip`, which has no public name
@@ -31,17 +31,29 @@ from evals.options import PACKAGE, RunSettings, run_settings
 from evals.outcomes import judge_check
 from evals.resume import read_started
 from evals.session import GoldenRun, chosen_cases, result_message
+from evals.snapshot_folder import holds_any, refuse_unwritable
 
 ASKING = pytest.StashKey[Asking]()
 SETTINGS = pytest.StashKey[RunSettings]()
 ITEMS = pytest.StashKey[Sequence[GoldenItem]]()
 ONLY = pytest.StashKey[frozenset[str]]()
 # What runs after what, of one model: the checks come first, since all else looks at the same replies.
-TEST_ORDER = ("test_golden", "test_agreement")
+TEST_ORDER = ("test_golden", "test_agreement", "test_snapshot")
+
+
+class Status(NamedTuple):
+    """How pytest tells of a test: what it is counted as, its letter, its word with -v, and a colour."""
+
+    category: str
+    letter: str
+    word: str
+    colour: str
 
 
 class Miss(Skipped):
-    """A wrong answer where the floor allows some: data, not a failure. Reported as `miss`."""
+    """A wrong answer where the floor allows some: data, not a failure. Other such data has another `status`."""
+
+    status = Status("miss", "m", "MISS", "yellow")
 
 
 def start(config: pytest.Config) -> None:
@@ -65,14 +77,28 @@ def _start_collecting(config: pytest.Config) -> None:
     # Nothing is asked and nothing written: the specs stand for their models.
     settings = _settings(config)
     models = [Model(spec, "") for spec in parse_specs(list(settings.models))]
-    config.stash[ITEMS] = all_items(models, _tasks(settings), settings.repeats)
+    config.stash[ITEMS] = all_items(models, _tasks(settings), settings)
 
 
 def _settings(config: pytest.Config) -> RunSettings:
-    settings = config.stash[SETTINGS] = run_settings(config)
+    settings = run_settings(config)
+    if settings.resume is None and not _snapshots_wanted(config, settings):
+        settings = replace(settings, snapshots=None)
+    config.stash[SETTINGS] = settings
     if settings.repeats == 1 and _is_named(config, "test_consistency.py"):
         raise SettingsError("test_consistency.py compares repeats of one case; add --repeats 2, or more")
     return settings
+
+
+def _snapshots_wanted(config: pytest.Config, settings: RunSettings) -> bool:
+    """Whether there is something to compare with or to record, or the user asks for it by name."""
+    labels = [spec.text for spec in parse_specs(list(settings.models))]
+    return (
+        settings.snapshots_written != "none"
+        or settings.snapshot_strict
+        or _is_named(config, "test_snapshots.py")
+        or (settings.snapshots is not None and holds_any(Path(settings.snapshots), labels))
+    )
 
 
 def _is_named(config: pytest.Config, file: str) -> bool:
@@ -86,6 +112,8 @@ def _start_controller(config: pytest.Config) -> None:
     if settings.run_code:
         # Checks know no options; the one that runs code asks the environment, which workers inherit.
         os.environ[sandbox.OPT_IN] = "1"
+    if settings.snapshots is not None and settings.snapshots_written != "none":
+        refuse_unwritable(Path(settings.snapshots))
     run = GoldenRun(settings, config.rootpath)
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     if reporter and any(spec.backend == "gguf" and not fetched(spec.name) for spec in run.specs):
@@ -115,7 +143,7 @@ def _start_worker(config: pytest.Config) -> None:
     if settings.resume:
         asking.go_on(Path(settings.resume))
         _select_as_before(config, settings)
-    config.stash[ITEMS] = all_items(models, _tasks(settings), settings.repeats)
+    config.stash[ITEMS] = all_items(models, _tasks(settings), settings)
 
 
 def _tasks(settings: RunSettings) -> tuple[GoldenTask, ...]:
@@ -127,6 +155,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if collection_path == PACKAGE / "test_latency.py":
         return True  # a pass of its own: see `plugin`
     if collection_path == PACKAGE / "test_consistency.py" and config.stash[SETTINGS].repeats == 1:
+        return True
+    if collection_path == PACKAGE / "test_snapshots.py" and config.stash[SETTINGS].snapshots is None:
         return True
     return None
 
@@ -243,7 +273,16 @@ class Agreed:
         return json.dumps({"agreement": self.agreement.to_json()})
 
 
-JUDGED = pytest.StashKey[Judged | Agreed]()
+class Found(Protocol):
+    """What a test of ours found, with its result as it travels to the controller."""
+
+    @property
+    def item(self) -> GoldenItem: ...
+
+    def message(self, asking: Asking) -> str: ...
+
+
+JUDGED = pytest.StashKey[Found]()
 
 
 @pytest.fixture
@@ -324,8 +363,8 @@ def pytest_runtest_makereport(
     # An attribute of the report, like its user_properties, survives a worker's crash.
     report.goldengate = judged.message(asking)  # type: ignore[attr-defined]
     asking.done(judged.item)
-    if call.excinfo is not None and call.excinfo.errisinstance(Miss):
-        report.golden_miss = True  # type: ignore[attr-defined]
+    if call.excinfo is not None and isinstance(call.excinfo.value, Miss):
+        report.golden_status = tuple(call.excinfo.value.status)  # type: ignore[attr-defined]
         path, line, _ = item.location
         report.longrepr = (path, line or 0, shorten(str(call.excinfo.value), 400))
     return report
@@ -334,6 +373,8 @@ def pytest_runtest_makereport(
 def pytest_report_teststatus(
     report: pytest.TestReport,
 ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    if getattr(report, "golden_miss", False):
-        return "miss", "m", ("MISS", {"yellow": True})
-    return None
+    status = getattr(report, "golden_status", None)
+    if status is None:
+        return None
+    category, letter, word, colour = status
+    return category, letter, (word, {colour: True})

@@ -115,6 +115,30 @@ class AgreementItem:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotItem:
+    """A case's first answer beside the one that is recorded of the model."""
+
+    test: ClassVar[str] = "test_snapshot"
+    need: Need
+
+    @property
+    def id(self) -> str:
+        return f"{id_label(self.model)}-{self.need.task.name}/{self.need.case.id}"
+
+    @property
+    def model(self) -> Model:
+        return self.need.model
+
+    @property
+    def capability(self) -> None:
+        return None
+
+    @property
+    def needs(self) -> tuple[Need]:
+        return (self.need,)
+
+
 def check_items(models: Iterable[Model], tasks: Sequence[GoldenTask], repeats: int) -> Iterator[CheckItem]:
     """Every model x case x check, model by model, so that each is loaded once; a task's repeats one after the other."""
     for model in models:
@@ -136,9 +160,23 @@ def agreement_items(
                 yield AgreementItem(model, task, measure, repeats)
 
 
-def all_items(models: Sequence[Model], tasks: Sequence[GoldenTask], repeats: int) -> list[GoldenItem]:
+def snapshot_items(models: Iterable[Model], tasks: Sequence[GoldenTask]) -> Iterator[SnapshotItem]:
+    """Every model x case."""
+    for model in models:
+        for task in tasks:
+            for case in task.cases:
+                yield SnapshotItem(Need(model, task, case))
+
+
+def all_items(
+    models: Sequence[Model], tasks: Sequence[GoldenTask], settings: RunSettings
+) -> list[GoldenItem]:
     """All that a run of these models and tasks judges."""
-    return [*check_items(models, tasks, repeats), *agreement_items(models, tasks, repeats)]
+    return [
+        *check_items(models, tasks, settings.repeats),
+        *agreement_items(models, tasks, settings.repeats),
+        *(snapshot_items(models, tasks) if settings.snapshots is not None else ()),
+    ]
 
 
 def test_name(item: GoldenItem) -> str:

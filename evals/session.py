@@ -19,10 +19,20 @@ from evals.checks.base import CheckOutcome, CheckResult
 from evals.consistency import Agreement
 from evals.errors import ModelUnavailable, SettingsError
 from evals.gate import GateVerdict, Selection, judge_run, with_problem
-from evals.needs import Asking, CaseKey, CheckItem, GoldenItem, Reply, all_items, test_name
+from evals.needs import (
+    Asking,
+    CaseKey,
+    CheckItem,
+    GoldenItem,
+    Reply,
+    SnapshotItem,
+    all_items,
+    test_name,
+)
 from evals.options import RunSettings
 from evals.outcomes import classify
 from evals.report.markdown import markdown_report
+from evals.report.snapshots import snapshots_section
 from evals.resume import Started, read_started, refuse_changes
 from evals.runs import (
     CaseRecord,
@@ -35,9 +45,12 @@ from evals.runs import (
     reply_figures,
     task_facts,
     versions,
+    write_whole,
 )
 from evals.sampling import of_split, sample_cases, stood_for
 from evals.scores import Summary, summarise
+from evals.snapshot_folder import left_over
+from evals.snapshots import SNAPSHOTS_FILE, Compared, SnapshotResults, snapshot_problems
 
 
 def chosen_cases(settings: RunSettings, tasks: tuple[GoldenTask, ...]) -> tuple[GoldenTask, ...]:
@@ -90,9 +103,13 @@ class GoldenRun:
         self.verdict: GateVerdict | None = None
         self.broken_off = 0
         self.agreements: list[Agreement] = []
+        self.compared: list[Compared] = []
+        self.snapshots: SnapshotResults | None = None
         self.received = 0
         self.resumed = 0
+        self._golden: tuple[GoldenTask, ...] = ()
         self._expected: dict[CaseKey, list[CheckItem]] = {}
+        self._all_compared = False
         self.complete = False
         self.stored = 0
         self.notes: list[str] = []
@@ -121,7 +138,7 @@ class GoldenRun:
         """
         try:
             self.asking.replies.start()
-            golden = load_golden(Path(self.settings.golden), self.settings.tasks)
+            golden = self._golden = load_golden(Path(self.settings.golden), self.settings.tasks)
             self.tasks = chosen_cases(self.settings, golden)
             self.available = sum(len(task.cases) for task in of_split(golden, self.settings.split))
             self.whole = tuple(stood_for(golden, self.settings.split))
@@ -139,9 +156,7 @@ class GoldenRun:
         except BaseException:
             self.abandon()
             raise
-        self.items = {
-            test_name(item): item for item in all_items(self.models, self.tasks, self.settings.repeats)
-        }
+        self.items = {test_name(item): item for item in all_items(self.models, self.tasks, self.settings)}
 
     def expect(self, names: Collection[str]) -> int:
         """The test names of the items that will run; whatever of them brings no result will count as missing.
@@ -149,12 +164,15 @@ class GoldenRun:
         Returns the number of replies to judge. With several xdist workers each tells the same names.
         """
         self._expected = {}
-        others = 0
+        others = compared = 0
         for item in (self.items[name] for name in names if name in self.items):
             if isinstance(item, CheckItem):
                 self._expected.setdefault(item.need.key, []).append(item)
             else:
                 others += 1
+                compared += isinstance(item, SnapshotItem)
+        every = sum(len(task.cases) for task in self._golden)
+        self._all_compared = compared == len(self.models) * every
         asked = len(self.models) * self.settings.repeats
         whole = [case for task in self.whole for case in task.cases]
         self.selection = Selection(
@@ -197,6 +215,9 @@ class GoldenRun:
         if "agreement" in message:
             self.agreements.append(Agreement(**message["agreement"]))
             return
+        if "snapshot" in message:
+            self.compared.append(Compared.from_json(message["snapshot"]))
+            return
         key = (message["model"], message["task"], message["case"], message["repeat"])
         case = self._open.setdefault(key, _OpenCase())
         case.take(message)
@@ -234,18 +255,45 @@ class GoldenRun:
         if not self.received:
             self.abandon()
             return
+        self._finish_snapshots()
         if not self.complete:
             self.writer.close()
             return
         info = self.info(wall_s)
         report = markdown_report(info, self.summary, self.verdict, self.records)
+        summary = {**self.summary.to_json(), "gate": asdict(self.verdict)}
+        if self.snapshots is not None:
+            report += snapshots_section(self.snapshots)
+            summary["snapshots"] = self.snapshots.counts
         try:
-            self.writer.finish(info, {**self.summary.to_json(), "gate": asdict(self.verdict)}, report)
+            self.writer.finish(info, summary, report)
         except OSError as error:
             reason = (
                 f"the run record cannot be written: {error.strerror or error}; make room, then use --resume"
             )
             self.verdict = with_problem(self.verdict, reason)
+
+    def _finish_snapshots(self) -> None:
+        """Keep what was compared, and tell, or with `--snapshot-update` remove, what no case of a whole run stands for."""
+        settings = self.settings
+        if not self.compared or settings.snapshots is None:
+            return
+        gone: list[Path] = []
+        if self.complete and self._all_compared:
+            cases = {task.name: [case.id for case in task.cases] for task in self._golden}
+            gone = left_over(Path(settings.snapshots), [model.label for model in self.models], cases)
+        removed = settings.snapshots_written == "all"
+        self.snapshots = SnapshotResults(tuple(self.compared), len(gone), removed)
+        try:
+            for path in gone if removed else ():
+                path.unlink(missing_ok=True)
+            lines = (json.dumps(one.to_json()) + "\n" for one in self.compared)
+            write_whole(self.folder / SNAPSHOTS_FILE, "".join(lines))
+        except OSError as error:
+            self.note(f"not all of the snapshots is kept: {error.filename}: {error.strerror or error}")
+        assert self.verdict is not None
+        for problem in snapshot_problems(self.compared, strict=settings.snapshot_strict and settings.gate):
+            self.verdict = with_problem(self.verdict, problem)
 
     def info(self, wall_s: float) -> RunInfo:
         """What this run was, for its record."""

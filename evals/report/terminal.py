@@ -13,6 +13,7 @@ from rich.text import Text
 
 from evals.checks.answers import shorten
 from evals.gate import GateVerdict
+from evals.report.snapshots import print_snapshots
 from evals.report.tables import (
     SCORE_COLUMNS,
     figure_lines,
@@ -21,6 +22,7 @@ from evals.report.tables import (
     speed_line,
 )
 from evals.scores import ModelFigures, Score, Summary
+from evals.snapshots import SnapshotResults
 
 CAUSES_SHOWN = 8
 MESSAGE_LIMIT = 2000
@@ -39,6 +41,7 @@ def print_summary(
     complete: bool,
     stored: int,
     notes: Sequence[str] = (),
+    snapshots: SnapshotResults | None = None,
 ) -> None:
     """Print the summary of a run; colours say nothing that the words do not say."""
     for figures in summary.models:
@@ -50,6 +53,9 @@ def print_summary(
     for message in unavailable.values():
         console.print()
         console.print(_plain(message, "red"))
+    if snapshots is not None:
+        console.print()
+        print_snapshots(console, snapshots)
     console.print()
     for note in notes:
         console.print(_plain(f"note: {note}", "yellow"))
