@@ -24,7 +24,9 @@ LAST_LINE = {"/api/chat": b'"done": true', "/v1/chat/completions": b"data: [DONE
 async def _loop(url: str, bodies: list[dict[str, Any]], concurrency: int) -> None:
     waiting = iter(bodies)
     last_line = LAST_LINE[httpx.URL(url).path]
-    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+    # A connection a request to llama.cpp: its server closes kept ones when it likes, a request then breaks.
+    kept = concurrency if last_line == LAST_LINE["/api/chat"] else 0
+    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=kept)
     async with httpx.AsyncClient(limits=limits, timeout=600, trust_env=False) as client:
 
         async def worker() -> None:

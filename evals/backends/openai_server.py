@@ -54,13 +54,17 @@ def api_key(url: str) -> str:
 
 
 def _client(url: str, key: str, timeout_s: float, connections: int) -> httpx.AsyncClient:
+    local = urlsplit(url).hostname in LOOPBACK
+    # llama.cpp's server closes kept connections as it likes, and the next request on one breaks. On this machine a new
+    # one costs next to nothing; elsewhere it may cost a handshake.
+    kept = 0 if local else connections
     return httpx.AsyncClient(
         # Uncompressed, since a short answer could unpack to any length.
         headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
         timeout=httpx.Timeout(timeout_s, connect=10.0),
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=kept),
         # A proxy of the environment must not see what is meant for this machine.
-        trust_env=urlsplit(url).hostname not in LOOPBACK,
+        trust_env=not local,
     )
 
 
