@@ -20,7 +20,7 @@ The text of each is written for the person at the terminal: what happened, where
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +95,10 @@ class SnapshotError(GoldenGateError):
     """A snapshot can be neither read nor written."""
 
 
-def first_line(error: object) -> str:
-    """The first line of what another library's error says, in 200 characters at most."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+def first_line(error: object, cleaned: Callable[[str], str] = str) -> str:
+    """The first line of what another library's error says, in 200 characters at most.
+
+    `cleaned` is given the whole text: what it takes out could not be found in half of it.
+    """
+    lines = cleaned(str(error)).strip().splitlines() or [type(error).__name__]
     return lines[0][:200]

@@ -29,32 +29,32 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args = [str(PACKAGE)]
 
 
-def _reached(config: pytest.Config) -> set[Path]:
+def reached(config: pytest.Config) -> set[Path]:
     """What of this package the arguments reach, known before anything is collected: itself, or single test files.
 
     A folder around the package counts only in a clone: around an environment it is somebody else's project.
     """
     installed = "site-packages" in PACKAGE.parts
-    reached: set[Path] = set()
+    found: set[Path] = set()
     for argument in config.args:
         name = argument.split("::")[0]
         path = Path(config.invocation_params.dir, name).resolve()
         if path.exists():
             if path == PACKAGE or (path.parent == PACKAGE and path.name.startswith("test_")):
-                reached.add(path)
+                found.add(path)
             elif PACKAGE.is_relative_to(path) and not installed:
-                reached.add(PACKAGE)
+                found.add(PACKAGE)
         elif config.option.pyargs and name.split(".")[0] == PACKAGE.name:
             module = PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
-            reached.add(module if module.is_file() else PACKAGE)
-    return reached
+            found.add(module if module.is_file() else PACKAGE)
+    return found
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
-    reached = _reached(config)
-    if not reached:
+    ours = reached(config)
+    if not ours:
         if option := given_on_command_line(config):
             raise pytest.UsageError(
                 f"{option} is for golden cases, and none are among {' '.join(config.args)}; "
@@ -65,12 +65,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     from evals.errors import GoldenGateError
 
     try:
-        if LATENCY_TESTS not in reached:
-            from evals import items
+        if LATENCY_TESTS not in ours:
+            from evals import items, judging
 
             config.pluginmanager.register(items, TESTS)
+            config.pluginmanager.register(judging, "goldengate-judging")
             items.start(config)
-        elif reached == {LATENCY_TESTS}:
+        elif ours == {LATENCY_TESTS}:
             from evals import latency_run
 
             config.pluginmanager.register(latency_run, TESTS)

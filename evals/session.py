@@ -24,6 +24,7 @@ from evals.needs import (
     CaseKey,
     CheckItem,
     GoldenItem,
+    Need,
     Reply,
     SnapshotItem,
     all_items,
@@ -64,9 +65,8 @@ def chosen_cases(settings: RunSettings, tasks: tuple[GoldenTask, ...]) -> tuple[
     return chosen if settings.sample is None else sample_cases(chosen, settings.sample)
 
 
-def result_message(item: CheckItem, reply: Reply, result: CheckResult, asking: Asking) -> str:
-    """One check's result as it travels to the controller: ASCII JSON, since replies may hold anything."""
-    need = item.need
+def reply_message(need: Need, reply: Reply, asking: Asking) -> dict[str, Any]:
+    """A reply as it travels to the controller: its name, and itself with the first result that is told of it."""
     message: dict[str, Any] = {
         "model": need.model.label,
         "task": need.task.name,
@@ -74,15 +74,13 @@ def result_message(item: CheckItem, reply: Reply, result: CheckResult, asking: A
         "repeat": need.repeat,
         "of": asking.checks_selected(need),
         "response": reply.key,
-        "check": check_record(item.check, result).to_json(),
     }
     if asking.tell(need):
         message["reply"] = reply.reply.to_json()
         message["tags"] = need.case.tags
         message["split"] = need.case.split
         message["stored"] = reply.key in asking.replies.stored
-        message["notes"] = asking.replies.notes
-    return json.dumps(message)
+    return message
 
 
 class GoldenRun:
@@ -212,18 +210,18 @@ class GoldenRun:
         """Take in one test's result, wherever it was judged; yields a case's record once all its checks are in."""
         message = json.loads(text)
         self.received += 1
+        for note in message["notes"]:
+            self.note(note)
         if "agreement" in message:
             self.agreements.append(Agreement(**message["agreement"]))
-            return
         if "snapshot" in message:
             self.compared.append(Compared.from_json(message["snapshot"]))
+        if "response" not in message:
             return
         key = (message["model"], message["task"], message["case"], message["repeat"])
         case = self._open.setdefault(key, _OpenCase())
         case.take(message)
         self.stored += message.get("stored", False)
-        for note in message.get("notes", ()):
-            self.note(note)
         if len(case.checks) == message["of"]:
             yield self._write(key)
 
@@ -281,7 +279,8 @@ class GoldenRun:
         gone: list[Path] = []
         if self.complete and self._all_compared:
             cases = {task.name: [case.id for case in task.cases] for task in self._golden}
-            gone = left_over(Path(settings.snapshots), [model.label for model in self.models], cases)
+            labels = [model.label for model in self.models]
+            gone = left_over(Path(settings.snapshots), labels, cases, every_task=not settings.tasks)
         removed = settings.snapshots_written == "all"
         self.snapshots = SnapshotResults(tuple(self.compared), len(gone), removed)
         try:
@@ -366,7 +365,8 @@ class _OpenCase:
         self.split = "gate"
 
     def take(self, message: Mapping[str, Any]) -> None:
-        self.checks.append(CheckRecord(**message["check"]))
+        if "check" in message:
+            self.checks.append(CheckRecord(**message["check"]))
         self.response = message["response"]
         if "reply" in message:
             self.reply = ModelReply.from_json(message["reply"])

@@ -59,18 +59,22 @@ def holds_any(folder: Path, models: Iterable[str]) -> bool:
         return False
 
 
-def left_over(folder: Path, models: Iterable[str], cases: Mapping[str, Iterable[str]]) -> list[Path]:
-    """The snapshots of these models whose case is gone from its task; `cases` are all cases of each task, by name."""
+def left_over(
+    folder: Path, models: Iterable[str], cases: Mapping[str, Iterable[str]], *, every_task: bool
+) -> list[Path]:
+    """The snapshots of these models whose case is gone; `cases` are all cases of each task, by name.
+
+    With `every_task` these are all tasks that there are, so the snapshots of any other are left over too.
+    """
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))
     except OSError:
         return []
     found: list[Path] = []
     for model in models:
-        for task, ids in cases.items():
-            stem = _case_stem(model, task)
-            expected = {file_name(model, task, case) for case in ids}
-            found += [folder / name for name in names if name.startswith(stem) and name not in expected]
+        expected = {file_name(model, task, case) for task, ids in cases.items() for case in ids}
+        stems = (_model_stem(model),) if every_task else tuple(_case_stem(model, task) for task in cases)
+        found += [folder / name for name in names if name.startswith(stems) and name not in expected]
     return found
 
 

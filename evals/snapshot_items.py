@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from evals.checks.answers import shorten
 from evals.errors import SnapshotError
-from evals.items import Miss, Status
+from evals.judging import Miss, Status
 from evals.needs import Asking, Reply, SnapshotItem
 from evals.report.snapshots import flip_line, shown_diff
+from evals.session import reply_message
 from evals.snapshot_extension import FILE, recall
 from evals.snapshots import Compared, Direction, compare, snapshot_form
 
@@ -46,6 +47,7 @@ class Remembered:
     """An answer beside the recorded one. `strict`: a flip is a failure, and so is a case that nothing is recorded of."""
 
     item: SnapshotItem
+    reply: Reply
     compared: Compared
     strict: bool
 
@@ -70,8 +72,11 @@ class Remembered:
                 pytest.fail("\n".join([*flips, "- recorded, + now:", *diff]), pytrace=False)
             raise Flipped("; ".join(flips), found.direction)
 
-    def message(self, asking: Asking) -> str:
-        return json.dumps({"snapshot": self.compared.to_json()})
+    def message(self, asking: Asking) -> dict[str, Any]:
+        # Where no check tells of the reply, the snapshot's test does.
+        alone = not asking.checks_selected(self.item.need)
+        told = reply_message(self.item.need, self.reply, asking) if alone else {}
+        return {**told, "snapshot": self.compared.to_json()}
 
 
 def compared_item(item: SnapshotItem, reply: Reply, snapshot: SnapshotAssertion) -> Compared:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evals.items import Agreed
+from evals.judging import Agreed
 
 
 def test_agreement(agreed: Agreed) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evals.items import Judged
+from evals.judging import Judged
 
 
 def test_golden(judged: Judged) -> None:

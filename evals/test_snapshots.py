@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from evals.items import ASKING, JUDGED, SETTINGS
+from evals.items import ASKING, SETTINGS
+from evals.judging import JUDGED
 from evals.needs import SnapshotItem
 from evals.snapshot_extension import reply_snapshot
 from evals.snapshot_folder import file_name
@@ -26,14 +27,16 @@ def snapshot(item: SnapshotItem, request: pytest.FixtureRequest) -> SnapshotAsse
 def remembered(item: SnapshotItem, snapshot: SnapshotAssertion, request: pytest.FixtureRequest) -> Remembered:
     """The model's answer beside the recorded one; waits for that answer, and for no other."""
     stash = request.config.stash
-    found = compared_item(item, stash[ASKING].reply(item.need), snapshot)
+    reply = stash[ASKING].reply(item.need)
+    found = compared_item(item, reply, snapshot)
     request.node.user_properties += [
         ("model", found.model),
         ("task", found.task),
         ("case", found.case),
         ("snapshot", found.verdict),
     ]
-    made = request.node.stash[JUDGED] = Remembered(item, found, stash[SETTINGS].snapshot_strict)
+    strict = stash[SETTINGS].snapshot_strict and stash[SETTINGS].gate
+    made = request.node.stash[JUDGED] = Remembered(item, reply, found, strict)
     return made
 
 

@@ -230,10 +230,10 @@ def test_left_over_are_files_of_these_models_and_tasks_alone(tmp_path: Path) -> 
     ]:
         (tmp_path / file_name(model, task, case)).touch()
 
-    assert left_over(tmp_path, ["tiny"], {"small": ["q0", "q1"]}) == [
+    assert left_over(tmp_path, ["tiny"], {"small": ["q0", "q1"]}, every_task=False) == [
         tmp_path / file_name("tiny", "small", "gone")
     ]
-    assert left_over(tmp_path / "absent", ["tiny"], {"small": []}) == []
+    assert left_over(tmp_path / "absent", ["tiny"], {"small": []}, every_task=True) == []
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_anything_is_asked(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from evals.backends.base import ChatRequest, ModelReply
@@ -16,10 +16,15 @@ from evals.errors import BackendFault, TransientFault, first_line
 
 REPLY_LIMIT = 4_000_000
 """The most that is read of one reply's text, thinking included, in characters; and of one line, in bytes."""
+SHORTEST_SPAN_S = 0.001
+CHUNKS = 3
+"""Fewer chunks, or all of them in a shorter span, tell of the network and not of a speed."""
 
 
-def request_body(request: ChatRequest, name: str) -> dict[str, Any]:
+def request_body(request: ChatRequest, name: str, *, switch: bool = True) -> dict[str, Any]:
     """The request as such servers take it. `num_ctx` is not among it: a server's context is fixed when it starts.
+
+    Without `switch` the template is not told whether to think: some servers refuse the field.
 
     The penalty on repetition has two names: vLLM and LM Studio know one, llama-server the other, and each passes over
     fields that it does not know.
@@ -43,7 +48,7 @@ def request_body(request: ChatRequest, name: str) -> dict[str, Any]:
     elif options["format"]:
         schema = {"name": "answer", "schema": options["format"]}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    if request.think is not None:
+    if request.think is not None and switch:
         body["chat_template_kwargs"] = {"enable_thinking": bool(request.think)}
     if isinstance(request.think, str):
         body["reasoning_effort"] = request.think
@@ -79,9 +84,13 @@ async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
 
 
 class ReplyReader:
-    """Puts one reply together from its events. Times are counted from when it was made."""
+    """Puts one reply together from its events. Times are counted from when it was made.
 
-    def __init__(self) -> None:
+    `hidden` takes a secret out of a text: from what an error says, before it is cut.
+    """
+
+    def __init__(self, hidden: Callable[[str], str] = str) -> None:
+        self._hidden = hidden
         self._began = time.perf_counter()
         self._first_s: float | None = None
         self._last_s: float | None = None
@@ -95,7 +104,7 @@ class ReplyReader:
     def take(self, event: Mapping[str, Any]) -> None:
         """One more event. Raises `BackendFault` for an error, for another shape, and where the reply grows too long."""
         if event.get("error"):
-            raise _broken_off(event["error"])
+            raise _broken_off(event["error"], self._hidden)
         self._usage = _object(event, "usage") or self._usage
         self._timings = _object(event, "timings") or self._timings
         choices = event.get("choices") or []
@@ -123,39 +132,51 @@ class ReplyReader:
             )
 
     def reply(self) -> ModelReply:
-        """The whole reply; raises `TransientFault` if the stream ended before it was done.
+        """The whole reply, its stop reason uncut; raises `TransientFault` if the stream ended before it was done.
 
-        `prompt_s` and `decode_s` are llama-server's own where it tells them. Others tell none: then `decode_s` lasts
-        from the first token to the last as they came over the network, and there is no `prompt_s`.
+        `prompt_s` and `decode_s` are llama-server's own where it tells them. Others tell none: then there is no
+        `prompt_s`, and `decode_s` is seen from when the chunks came.
         """
         if not self._stop:
             raise TransientFault("the stream ended before the reply was done")
-        seen_s = None if self._first_s is None or self._last_s is None else self._last_s - self._first_s
         told_s = _milli(self._timings, "predicted_ms")
+        tokens = _count(self._usage, "completion_tokens")
         return ModelReply(
             text="".join(self._text),
             thinking="".join(self._thinking),
-            stop_reason=self._stop[:40],
+            stop_reason=self._stop,
             prompt_tokens=_count(self._usage, "prompt_tokens"),
-            completion_tokens=_count(self._usage, "completion_tokens"),
+            completion_tokens=tokens,
             prompt_s=_milli(self._timings, "prompt_ms"),
-            decode_s=seen_s if told_s is None else told_s,
+            decode_s=self._seen_s(tokens) if told_s is None else told_s,
             first_token_s=self._first_s,
             total_s=time.perf_counter() - self._began,
         )
 
+    def _seen_s(self, tokens: int | None) -> float | None:
+        """Seconds that all `tokens` take at the speed of those after the first; None where the chunks do not show it.
 
-def said(body: Any) -> str:
-    """What an error's body says, wherever this server puts it, in 200 characters at most."""
+        From the first chunk to the last one it takes n - 1 tokens: the first was computed before it came.
+        """
+        if self._first_s is None or self._last_s is None or tokens is None or tokens < 2:
+            return None
+        span_s = self._last_s - self._first_s
+        if len(self._text) < CHUNKS or span_s < SHORTEST_SPAN_S:
+            return None
+        return span_s * tokens / (tokens - 1)
+
+
+def said(body: Any, hidden: Callable[[str], str] = str) -> str:
+    """What an error's body says, wherever this server puts it, `hidden` and then cut to 200 characters."""
     for field in ("error", "message", "detail"):
         if isinstance(body, dict) and body.get(field):
-            return said(body[field])
-    return first_line(body) if isinstance(body, str) and body.strip() else first_line(json.dumps(body))
+            return said(body[field], hidden)
+    return first_line(body if isinstance(body, str) and body.strip() else json.dumps(body), hidden)
 
 
-def _broken_off(error: Any) -> BackendFault:
+def _broken_off(error: Any, hidden: Callable[[str], str]) -> BackendFault:
     code = error.get("code") if isinstance(error, dict) else None
-    words = f"the server broke off: {said(error)}"
+    words = f"the server broke off: {said(error, hidden)}"
     refused = isinstance(code, int) and 400 <= code < 500 and code != 429
     return BackendFault(words) if refused else TransientFault(words)
 

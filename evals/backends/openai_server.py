@@ -10,7 +10,10 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,12 +34,17 @@ from evals.errors import (
 )
 
 LOOK_TIMEOUT_S = 30.0
+WATCH_TIMEOUT_S = 10.0
+LOADING_S = 10.0
+LOOK_EVERY_S = 0.5
+STOP_REASON_LIMIT = 40
 SHORTEST_SECRET = 8
 """Shorter keys are placeholders ("none", "EMPTY"), and would be found in every other word."""
 
 # What stays the same from one look to the next, as long as the server runs with the same model.
 _STABLE_OF_MODEL = ("id", "owned_by", "root", "parent", "max_model_len", "meta")
 _STABLE_OF_PROPS = ("model_path", "chat_template", "build_info")
+_NOT_IMPLEMENTED = 501
 
 
 def api_key(url: str) -> str:
@@ -68,55 +76,96 @@ def _client(url: str, key: str, timeout_s: float, connections: int) -> httpx.Asy
     )
 
 
-async def resolve(spec: ModelSpec) -> Model | ModelUnavailable:
-    """The model as its server describes it, or why it cannot be asked; raises `SettingsError` for the key.
-
-    These servers tell no digest of their weights. In its place stands a SHA-256 over the name, the address and what
-    the server tells of the model. Other weights behind the same name need not change it: use `--refresh` then.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a server tells of one model. `served` is its name there, empty if it has no such model; then `names` are
+    those that it has. `digest` is a SHA-256 over the name, the address and what is told of the model.
     """
-    name, url = split_server(spec.name)
-    key = api_key(url)
-    async with _client(url, key, LOOK_TIMEOUT_S, 1) as client:
-        try:
-            with anyio.fail_after(LOOK_TIMEOUT_S):
-                listed = await _json(client, f"{url}/models")
-                props = await _json(client, f"{url.removesuffix('/v1')}/props", optional=True)
-        except TimeoutError:
-            return ModelUnavailable(f"{spec.text}: {url} does not answer within {LOOK_TIMEOUT_S:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return ModelUnavailable(
-                f"{spec.text}: nothing answers at {url} ({without_key(first_line(error), key)}); start the server, or "
-                "mend the address in --model openai:NAME@URL"
-            )
-        except BackendFault as fault:
-            return ModelUnavailable(
-                f"{spec.text}: {url}: {without_key(str(fault), key)}{_key_advice(fault, key)}"
-            )
+
+    served: str
+    names: tuple[str, ...]
+    entry: Mapping[str, Any]
+    props: Mapping[str, Any]
+    digest: str
+
+
+async def _look(client: httpx.AsyncClient, name: str, url: str, hidden: Callable[[str], str]) -> Seen:
+    """Ask a server which model it has under a name; raises `BackendFault` or an error of httpx."""
+    # In this order: while llama-server loads, it lists its model half and refuses to tell of itself.
+    props = await _json(client, f"{url.removesuffix('/v1')}/props", hidden, optional=True)
+    listed = await _json(client, f"{url}/models", hidden)
     found = listed.get("data") if isinstance(listed, dict) else None
     entries = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
     there = {one["id"]: one for one in entries if isinstance(one.get("id"), str)}
     props = props if isinstance(props, dict) else {}
     # llama-server has one model, whatever it is called.
     served = next(iter(there)) if len(there) == 1 and props.get("model_path") else name
-    if served not in there:
-        return ModelUnavailable(without_key(_not_there(spec, name, url, sorted(there)), key))
-    told = {field: there[served].get(field) for field in _STABLE_OF_MODEL}
+    entry = there.get(served, {})
+    told = {field: entry.get(field) for field in _STABLE_OF_MODEL}
     told |= {field: props.get(field) for field in _STABLE_OF_PROPS}
     identity = json.dumps([name, url, told], sort_keys=True)
+    digest = hashlib.sha256(identity.encode("ascii")).hexdigest()
+    return Seen(served if served in there else "", tuple(sorted(there)), entry, props, digest)
+
+
+async def resolve(spec: ModelSpec, patience_s: float = LOADING_S) -> Model | ModelUnavailable:
+    """The model as its server describes it, or why it cannot be asked; raises `SettingsError` for the key.
+
+    These servers tell no digest of their weights. In its place stands a SHA-256 over the name, the address and what
+    the server tells of the model. Other weights behind the same name need not change it: use `--refresh` then.
+    A server that is loading still is waited for, `patience_s` at most.
+    """
+    name, url = split_server(spec.name)
+    key = api_key(url)
+    hidden = partial(without_key, key=key)
+    async with _client(url, key, LOOK_TIMEOUT_S, 1) as client:
+        try:
+            with anyio.fail_after(LOOK_TIMEOUT_S + patience_s):
+                seen = await _look_patiently(client, name, url, hidden, patience_s)
+        except TimeoutError:
+            return ModelUnavailable(f"{spec.text}: {url} does not answer within {LOOK_TIMEOUT_S:g} s")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return ModelUnavailable(
+                f"{spec.text}: nothing answers at {url} ({first_line(error, hidden)}); start the server, or "
+                "mend the address in --model openai:NAME@URL"
+            )
+        except TransientFault as fault:
+            return ModelUnavailable(
+                f"{spec.text}: {url} is still loading, or out of order, after {patience_s:g} s ({fault}); run again "
+                "once it answers"
+            )
+        except BackendFault as fault:
+            return ModelUnavailable(f"{spec.text}: {url}: {fault}{_key_advice(fault, key)}")
+    if not seen.served:
+        return ModelUnavailable(hidden(_not_there(spec, name, url, seen.names)))
     details = {
         "server": url,
-        "served": without_key(served, key),
+        "served": hidden(seen.served),
         "identity": "told by the server, not of the weights",
-        "context_length": _context_length(there[served], props),
+        "context_length": _context_length(seen.entry, seen.props),
     }
-    slots = props.get("total_slots")
+    slots = seen.props.get("total_slots")
     return Model(
         spec,
-        hashlib.sha256(identity.encode("ascii")).hexdigest(),
+        seen.digest,
         thinks=True,  # the switch goes to the template, which passes over it where it has none
         slots=slots if isinstance(slots, int) and 0 < slots <= 1024 else None,
         details=details,
     )
+
+
+async def _look_patiently(
+    client: httpx.AsyncClient, name: str, url: str, hidden: Callable[[str], str], patience_s: float
+) -> Seen:
+    """Look again as long as the server answers that it cannot yet."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return await _look(client, name, url, hidden)
+        except TransientFault:
+            if time.monotonic() > deadline:
+                raise
+        await anyio.sleep(LOOK_EVERY_S)
 
 
 def _context_length(entry: Mapping[str, Any], props: Mapping[str, Any]) -> int | None:
@@ -144,12 +193,14 @@ def _key_advice(fault: BackendFault, key: str) -> str:
     )
 
 
-async def _json(client: httpx.AsyncClient, url: str, *, optional: bool = False) -> Any:
-    """A short answer; None where it is optional and not there."""
+async def _json(
+    client: httpx.AsyncClient, url: str, hidden: Callable[[str], str], *, optional: bool = False
+) -> Any:
+    """A short answer; None where it is optional and the server has nothing of the kind."""
     async with client.stream("GET", url) as response:
-        if optional and response.status_code != 200:
+        if optional and response.status_code != 200 and not _may_pass(response.status_code):
             return None
-        await refuse_error(response)
+        await refuse_error(response, hidden)
         raw = await read_bounded(response)
     try:
         return json.loads(raw)
@@ -159,6 +210,10 @@ async def _json(client: httpx.AsyncClient, url: str, *, optional: bool = False) 
         raise BackendFault(
             f"it answers, but not as OpenAI's protocol wants it: {first_line(error)}"
         ) from error
+
+
+def _may_pass(status: int) -> bool:
+    return status == 429 or (status >= 500 and status != _NOT_IMPLEMENTED)
 
 
 async def read_bounded(response: httpx.Response) -> bytes:
@@ -173,8 +228,12 @@ async def read_bounded(response: httpx.Response) -> bytes:
     return bytes(raw)
 
 
-async def refuse_error(response: httpx.Response) -> None:
-    """Raise what a status other than 200 means."""
+class SwitchRefused(BackendFault):
+    """A server does not take the field that tells the template whether to think."""
+
+
+async def refuse_error(response: httpx.Response, hidden: Callable[[str], str] = str) -> None:
+    """Raise what a status other than 200 means; `hidden` takes the key out of what the server says."""
     status = response.status_code
     if status == 200:
         return
@@ -182,33 +241,41 @@ async def refuse_error(response: httpx.Response) -> None:
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
-        body = raw[:2000].decode("utf-8", "replace")
-    words = said(body) if body else "no reason given"
-    if status == 429:
-        raise ServerBusy(f"the server answered 429: {words}", retry_after_s(response.headers))
+        body = raw.decode("utf-8", "replace")
+    words = said(body, hidden) if body else "no reason given"
+    # 503 is for an overload or a start that will pass (RFC 9110, 15.6.4).
+    if status in (429, 503):
+        raise ServerBusy(f"the server answered {status}: {words}", retry_after_s(response.headers))
     if status >= 500:
         raise TransientFault(f"the server answered {status}: {words}", retry_after_s(response.headers))
+    if b"chat_template_kwargs" in raw:
+        raise SwitchRefused(f"the server refused the request ({status}): {words}")
     if "context" in words:
         words += "; start the server with a larger context, or shorten the prompt"
-    elif "chat_template_kwargs" in words:
-        words += "; this server knows no thinking switch and refuses to be told of one"
     raise BackendFault(f"the server refused the request ({status}): {words}")
 
 
 def without_key(text: str, key: str) -> str:
-    """A server's words without the key, which some repeat."""
-    return text.replace(key, f"[{OPENAI_KEY}]") if len(key) >= SHORTEST_SECRET else text
+    """A server's words without the key, which some repeat, as it is or with the escapes of JSON."""
+    if len(key) < SHORTEST_SECRET:
+        return text
+    for form in (key, json.dumps(key)[1:-1]):
+        text = text.replace(form, f"[{OPENAI_KEY}]")
+    return text
 
 
 class OpenAIModel:
-    """One model of one server. `timeout_s` bounds a whole reply, from the request to its last token."""
+    """One model of one server, a `ServedModel`. `timeout_s` bounds a whole reply, from the request to its last token."""
 
     def __init__(self, model: Model, timeout_s: float, connections: int) -> None:
         self._name, self._url = split_server(model.spec.name)
-        self._name = model.details.get("served", self._name)
+        self._served = model.details.get("served", self._name)
         self._timeout_s = timeout_s
-        self._key = api_key(self._url)
-        self._client = _client(self._url, self._key, timeout_s, connections)
+        key = api_key(self._url)
+        self._hidden = partial(without_key, key=key)
+        # One connection more than there are requests, so that a look at the server never waits for a reply.
+        self._client = _client(self._url, key, timeout_s, connections + 1)
+        self._switch = True  # until the server refuses to be told whether to think
 
     async def aclose(self) -> None:
         await self._client.aclose()
@@ -226,25 +293,55 @@ class OpenAIModel:
                 f"the prompt cannot be sent: it is no valid Unicode ({error.reason})"
             ) from error
         except httpx.TransportError as error:
-            raise ConnectionBroke(
-                f"the connection broke: {without_key(first_line(error), self._key)}"
-            ) from error
-        except TransientFault as fault:
-            raise type(fault)(without_key(str(fault), self._key), fault.wait_s) from None
-        except BackendFault as fault:
-            raise BackendFault(without_key(str(fault), self._key)) from None
-        if len(self._key) >= SHORTEST_SECRET and self._key in reply.text + reply.thinking:
+            raise self._broke(error) from error
+        told = f"{reply.text}\n{reply.thinking}\n{reply.stop_reason}"
+        if self._hidden(told) != told:
             raise BackendFault(f"the reply repeats the key of {OPENAI_KEY}, so it is not kept")
-        return reply
+        return replace(reply, stop_reason=reply.stop_reason[:STOP_REASON_LIMIT])
+
+    async def alive(self) -> bool:
+        try:
+            with anyio.fail_after(WATCH_TIMEOUT_S):
+                async with self._client.stream("GET", f"{self._url}/models"):
+                    return True
+        except (TimeoutError, httpx.TransportError):
+            return False
+
+    async def digest(self) -> str | None:
+        try:
+            with anyio.fail_after(WATCH_TIMEOUT_S):
+                seen = await _look(self._client, self._name, self._url, self._hidden)
+        except TimeoutError as error:
+            raise ConnectionBroke(f"the server did not answer within {WATCH_TIMEOUT_S:g} s") from error
+        except httpx.TransportError as error:
+            raise self._broke(error) from error
+        return seen.digest if seen.served else None
+
+    async def unload(self) -> None:
+        raise BackendFault("OpenAI's protocol has no way to unload a model")
+
+    def _broke(self, error: httpx.TransportError) -> ConnectionBroke:
+        return ConnectionBroke(f"the connection broke: {first_line(error, self._hidden)}")
 
     async def _stream(self, request: ChatRequest) -> ModelReply:
-        reader = ReplyReader()
-        body = json.dumps(request_body(request, self._name), ensure_ascii=False).encode()
+        sent = self._switch and request.think is not None
+        try:
+            return await self._stream_once(request, switch=sent)
+        except SwitchRefused:
+            if not sent:
+                raise
+        self._switch = False
+        return await self._stream_once(request, switch=False)
+
+    async def _stream_once(self, request: ChatRequest, *, switch: bool) -> ModelReply:
+        reader = ReplyReader(self._hidden)
+        told = request_body(request, self._served, switch=switch)
+        body = json.dumps(told, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json"}
         async with self._client.stream(
             "POST", f"{self._url}/chat/completions", content=body, headers=headers
         ) as response:
-            await refuse_error(response)
+            await refuse_error(response, self._hidden)
             async for event in events(response.aiter_raw()):
                 reader.take(event)
         return reader.reply()
