@@ -98,5 +98,14 @@ def normalised_form(reply: ModelReply) -> Hashable:
     reading = read_json(reply.text)
     value = reading.lenient if reading.problem else reading.value
     if isinstance(value, (dict, list)):
-        return json.dumps(value, sort_keys=True), reply.stop_reason == "length"
+        return json.dumps(_plain_numbers(value), sort_keys=True), reply.stop_reason == "length"
     return " ".join(folded(reply.text).split()), reply.stop_reason == "length"
+
+
+def _plain_numbers(value: Any) -> Any:
+    """The value with 1.0 written as 1, which is the same number."""
+    if isinstance(value, dict):
+        return {key: _plain_numbers(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain_numbers(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -51,7 +51,8 @@ class Controller:
         if self._progress:
             replied = self._progress.replied
             run.asking.replies.on_reply = lambda reply: replied(reply.completion_tokens or 0)
-            run.asking.replies.on_note = self._progress.tell
+            run.on_note = self._progress.tell
+            run.asking.replies.on_note = run.note
 
     def pytest_report_header(self) -> list[str]:
         run = self._run
@@ -76,7 +77,7 @@ class Controller:
         from evals.scheduler import ModelScheduling
 
         labels = {name: item.model.label for name, item in self._run.items.items()}
-        return ModelScheduling(config, log, labels, self._run.notes.append)
+        return ModelScheduling(config, log, labels, self._run.note)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:

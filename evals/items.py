@@ -115,9 +115,9 @@ def _start_worker(config: pytest.Config) -> None:
     config.stash[SETTINGS] = settings
     asking = Asking(settings, Path(given["folder"]) / f"generate-{workerinput['workerid']}.log")
     config.stash[ASKING] = asking
-    if settings.resume:
-        asking.go_on(Path(settings.resume))
-        _select_as_before(config, settings)
+    # Of a run that goes on, or of a worker that died: what is answered is not asked again.
+    asking.go_on(Path(given["folder"]))
+    _select_as_before(config, settings)
     config.stash[ITEMS] = all_items(models, _tasks(settings), settings)
 
 

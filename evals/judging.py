@@ -94,7 +94,7 @@ class Agreed:
         raise Miss(reason)
 
     def message(self, asking: Asking) -> dict[str, Any]:
-        return {"agreement": self.agreement.to_json()}
+        return {"agreement": self.agreement.to_json(), "missing": len(self.faults)}
 
 
 class Found(Protocol):

@@ -193,6 +193,10 @@ def run_settings(config: pytest.Config) -> RunSettings:
     if settings.snapshots_written != "none":
         raise pytest.UsageError("--resume goes on with what the run was asked; leave --snapshot-update out")
 
+    selects = {"keyword": "-k", "markexpr": "-m", "lf": "--lf", "deselect": "--deselect"}
+    for name, flag in selects.items():
+        if config.getoption(name, None):
+            raise pytest.UsageError(f"--resume judges what the run was to judge; leave {flag} out")
     for name in [*_TEXT_OPTIONS, *_LIST_OPTIONS, *_FLAGS]:
         if given(name) and name not in _FREE_ON_RESUME:
             raise pytest.UsageError(f"--resume goes on with what the run was asked; leave {_flag(name)} out")

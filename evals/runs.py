@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+from filelock import FileLock, Timeout
 
 from evals.backends.base import Model, ModelReply
 from evals.cases import CaseCheck, GoldenTask
@@ -148,8 +149,8 @@ def reply_figures(reply: ModelReply) -> tuple[dict[str, float | None], dict[str,
 class RunWriter:
     """Writes one run's record as results arrive.
 
-    Lines are handed to the system at once and fsynced at most half a second later: one fsync a line
-    would cost more than judging it, and every reply is already safe in the store.
+    Lines are handed to the system at once and fsynced at most half a second later: one fsync a line would cost more than
+    judging it. As long as it goes on it holds the lock `run.lock`, so that no other process goes on with it too.
     """
 
     def __init__(self, folder: Path, *, resumed: bool = False, made_reports: bool = False) -> None:
@@ -158,6 +159,13 @@ class RunWriter:
         self._made_reports = made_reports
         self._results: Journal | None = None
         self._replies: Journal | None = None
+        self._unopened = ""
+        self._lock = FileLock(folder / "run.lock")
+        with contextlib.suppress(NotImplementedError, OSError):  # a file system without locks
+            try:
+                self._lock.acquire(blocking=False)
+            except Timeout:
+                raise SettingsError(f"the run in {folder} is still going on, in another process") from None
         self._kept: set[tuple[str, str, str, str]] = set()
         self._synced = time.monotonic()
 
@@ -180,13 +188,17 @@ class RunWriter:
     def problem(self) -> str:
         """Why something of the record cannot be written at present; empty while all is."""
         journals = [one for one in (self._results, self._replies) if one is not None]
-        return next((one.problem for one in journals if one.problem), "")
+        return self._unopened or next((one.problem for one in journals if one.problem), "")
 
     def add(self, record: CaseRecord, reply: ModelReply) -> None:
         """Append one case's results and its reply; what a full disk does not take waits in memory."""
         if self._results is None or self._replies is None:
-            self._results = Journal(self.folder / "results.jsonl")
-            self._replies = Journal(self.folder / REPLIES)
+            try:
+                self._results = Journal(self.folder / "results.jsonl")
+                self._replies = Journal(self.folder / REPLIES)
+            except OSError as error:
+                self._unopened = error.strerror or str(error)
+                return
         self._results.add(record.to_json())
         name = (record.model, record.task, record.case, record.response)
         if not reply.fault and name not in self._kept:
@@ -202,6 +214,9 @@ class RunWriter:
         for journal in (self._results, self._replies):
             if journal is not None:
                 journal.close()
+        if self._lock.is_locked:
+            self._lock.release()
+            (self.folder / "run.lock").unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Take the folder away again, and the reports folder if it was made for it; not that of a run that goes on."""

@@ -18,6 +18,9 @@ from evals.consistency import Agreement
 from evals.runs import CaseRecord
 from evals.stats import wilson_interval
 
+# What sums of thirds and fifths, as floats, may lack: a floor that is reached exactly holds.
+ROUNDING = 1e-12
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -52,7 +55,7 @@ class Score:
     @property
     def holds(self) -> bool | None:
         """Whether the floor is reached; None where there is none."""
-        return None if self.floor is None else self.rate >= self.floor
+        return None if self.floor is None else self.rate >= self.floor - ROUNDING
 
 
 @dataclass(frozen=True, slots=True)

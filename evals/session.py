@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,8 @@ class GoldenRun:
         self.compared: list[Compared] = []
         self.snapshots: SnapshotResults | None = None
         self.received = 0
+        self.on_note: Callable[[str], None] = lambda note: None
+        self._missing: dict[tuple[str, str], int] = {}
         self.resumed = 0
         self._golden: tuple[GoldenTask, ...] = ()
         self._expected: dict[CaseKey, list[CheckItem]] = {}
@@ -142,6 +144,8 @@ class GoldenRun:
             self.whole = tuple(stood_for(golden, self.settings.split))
             self._git = git_state(self.root)
             found = self.asking.replies.resolve(self.specs)
+            for note in self.asking.replies.notes:
+                self.note(note)
             for spec, model in zip(self.specs, found, strict=True):
                 if isinstance(model, ModelUnavailable):
                     self.unavailable[spec.text] = str(model)
@@ -161,7 +165,8 @@ class GoldenRun:
 
         Returns the number of replies to judge. With several xdist workers each tells the same names.
         """
-        self._expected = {}
+        if self._begun:
+            return len(self._expected)  # what the run began with stands: a new worker may find other cases
         others = compared = 0
         for item in (self.items[name] for name in names if name in self.items):
             if isinstance(item, CheckItem):
@@ -181,9 +186,8 @@ class GoldenRun:
             floors=any(task.gate.floors for task in self.tasks),
             others=others,
         )
-        if not self._begun:
-            self._begun = True
-            self._begin(names)
+        self._begun = True
+        self._begin(names)
         return len(self._expected)
 
     def _begin(self, names: Collection[str]) -> None:
@@ -214,6 +218,8 @@ class GoldenRun:
             self.note(note)
         if "agreement" in message:
             self.agreements.append(Agreement(**message["agreement"]))
+            name = (message["agreement"]["model"], message["agreement"]["task"])
+            self._missing[name] = message["missing"]
         if "snapshot" in message:
             self.compared.append(Compared.from_json(message["snapshot"]))
         if "response" not in message:
@@ -226,9 +232,10 @@ class GoldenRun:
             yield self._write(key)
 
     def note(self, text: str) -> None:
-        """Keep a sentence for the summary, once."""
+        """Keep a sentence for the summary, and tell it now; once."""
         if text not in self.notes:
             self.notes.append(text)
+            self.on_note(text)
 
     def finish(self, *, complete: bool, wall_s: float) -> None:
         """Write down what is left, sum up, and complete the record if the run was complete."""
@@ -250,6 +257,8 @@ class GoldenRun:
             enforce_floors=self.settings.gate,
             broken_off=self.broken_off,
         )
+        if (lost := sum(self._missing.values())) and not self.selection.checks:
+            self.verdict = with_problem(self.verdict, f"{lost} of the replies that were to agree never came")
         if not self.received:
             self.abandon()
             return

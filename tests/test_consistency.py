@@ -46,10 +46,11 @@ def test_a_floor_holds_at_exactly_its_value(floor: float | None, holds: bool | N
     ("one", "other"),
     [
         ('{"a": 1, "b": [2]}', '```json\n{"b": [2],\n "a": 1}\n```'),
+        ('{"a": 1}', '{"a": 1.0}'),
         ("It is\n RIGHT.", "it is right."),
         ("caf\u00e9 \uff21", "cafe\u0301 a"),
     ],
-    ids=["JSON", "spaces and case", "forms of letters"],
+    ids=["JSON", "numbers", "spaces and case", "forms of letters"],
 )
 def test_what_says_the_same_is_equal_when_normalised_and_not_exactly(one: str, other: str) -> None:
     first, second = ModelReply(text=one), ModelReply(text=other)

@@ -135,3 +135,16 @@ def test_agreement_may_be_judged_alone_and_is_no_verdict_on_the_whole(evals: Eva
     assert "3 passed" in done.out and "No verdict" in done.out
     assert agreements(done.summary) == {"exact": 1, "normalised": 1, "verdict": 1}
     assert 'name="measure" value="exact"' in (evals.root / "j.xml").read_text()
+
+
+def test_agreement_alone_is_no_partial_pass_where_replies_are_missing(
+    evals: Evals, fault_server: FaultServer
+) -> None:
+    for text in ("one?", "two?", "three?"):
+        fault_server.play_for(text, error(400, "no"))
+
+    done = evals.run("--repeats", "2", "-m", "consistency")
+
+    assert done.status == 1
+    assert done.summary["gate"]["state"] == "fails"
+    assert "6 of the replies that were to agree never came" in done.out

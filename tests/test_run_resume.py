@@ -139,7 +139,9 @@ def test_a_server_that_is_away_loses_nothing(evals: Evals) -> None:
     assert len(replies_of(folder)) >= 3
 
 
-@pytest.mark.parametrize("option", ["--model=other", "--task=small", "--no-store", "--repeats=2", "--no-gate"])
+@pytest.mark.parametrize(
+    "option", ["--model=other", "--task=small", "--no-store", "--repeats=2", "--no-gate"]
+)
 def test_what_was_asked_cannot_be_changed(evals: Evals, option: str) -> None:
     folder = killed(evals, after=1)
 
@@ -184,3 +186,36 @@ def test_a_damaged_beginning_is_told(evals: Evals) -> None:
 
     assert done.status == 4
     assert "started.json is damaged" in done.out
+
+
+@pytest.mark.parametrize(
+    "selection", [["-k", "q0"], ["-m", "format"], ["--deselect", "x"]], ids=lambda given: given[0]
+)
+def test_a_part_of_it_cannot_be_selected_which_would_seal_the_rest(
+    evals: Evals, selection: list[str]
+) -> None:
+    folder = killed(evals, after=1)
+
+    done = going_on(evals, folder, *selection)
+
+    assert done.status == 4
+    assert f"leave {selection[0]} out" in done.out
+    assert not (folder / "run.json").exists()
+
+
+def test_a_run_that_is_still_going_on_is_left_alone(evals: Evals, fault_server: FaultServer) -> None:
+    running = evals.start("--concurrency", "1")
+    limit = time.monotonic() + 60
+    while not list(evals.reports.glob("*/replies.jsonl")):
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    (folder,) = evals.reports.iterdir()
+
+    done = going_on(evals, folder)
+    out, _ = running.communicate(timeout=60)
+
+    assert done.status == 4
+    assert "is still going on, in another process" in done.out
+    assert running.returncode == 0, out
+    assert len(replies_of(folder)) == 8
+    assert not (folder / "run.lock").exists()

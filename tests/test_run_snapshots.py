@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,16 @@ def test_strictness_fails_what_flipped_with_its_diff_and_lets_drift_be(snapshots
     assert "1 of 3 answers flipped or are unrecorded" in done.out
 
 
+def test_a_mere_measurement_enforces_no_snapshot(snapshots: Snapshots) -> None:
+    snapshots.run("--snapshot-update")
+    snapshots.answer(two=WRONG)
+
+    done = snapshots.run("--snapshot-strict", "--no-gate")
+
+    assert (done.status, done.summary["gate"]["state"]) == (0, "measured")
+    assert "1 flipped" in done.out
+
+
 def test_strictness_fails_what_nothing_is_recorded_of(snapshots: Snapshots) -> None:
     done = snapshots.run("--snapshot-strict")
 
@@ -164,6 +175,20 @@ def test_snapshots_that_are_named_are_compared_and_nothing_else(
     assert "3 unrecorded in" in done.out.splitlines()[-1]
     assert "snapshots: 3 unrecorded" in done.out
     assert sorted(fault_server.questions) == ["one?", "three?", "two?"]
+    assert sorted((one["case"], one["checks"]) for one in done.results) == [
+        ("q0", []),
+        ("q1", []),
+        ("q2", []),
+    ]
+    assert len((done.folder / "replies.jsonl").read_text().splitlines()) == 3
+
+
+def test_they_may_be_named_as_a_module_too(snapshots: Snapshots) -> None:
+    options = [*snapshots.evals.options(["tiny"]), "--snapshots", str(snapshots.folder)]
+
+    done = snapshots.evals.pytest(snapshots.evals.root, "--pyargs", "evals.test_snapshots", *options, CI="")
+
+    assert "snapshots: 3 unrecorded" in done.out
 
 
 @pytest.mark.parametrize("selection", [["-k", "q1"], ["--sample", "1"]], ids=["-k", "--sample"])
@@ -194,6 +219,20 @@ def test_what_is_left_of_cases_that_are_gone_is_told_and_then_removed(snapshots:
     assert "1 snapshot of cases that are gone removed" in removed.out
     assert name("q2") not in snapshots.files
     assert name("q2", "thinker%3a4b") in snapshots.files
+
+
+def test_what_is_left_of_a_task_that_is_gone_is_removed_where_all_tasks_run(snapshots: Snapshots) -> None:
+    write_task(snapshots.evals.golden, "other", {"four?": "right"})
+    snapshots.run("--snapshot-update", models=("tiny", "thinker:4b"))
+    shutil.rmtree(snapshots.evals.golden / "other")
+
+    told = snapshots.run("--task", "small")
+    removed = snapshots.run("--snapshot-update")
+
+    assert "left over" not in told.out
+    assert "1 snapshot of cases that are gone removed" in removed.out
+    assert "tiny~other~q0.txt" not in snapshots.files
+    assert "thinker%3a4b~other~q0.txt" in snapshots.files
 
 
 def test_new_answers_can_be_recorded_while_the_old_ones_stay(snapshots: Snapshots) -> None:

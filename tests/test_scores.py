@@ -206,3 +206,14 @@ def test_passes_and_misses_add_up_to_what_was_asked(cases: list[list[str]]) -> N
         assert score.n == len(cases)
         assert score.passes == sum(set(outcomes) == {"pass"} for outcomes in cases)
         assert 0 <= score.low <= score.rate <= score.high <= 1
+
+
+def test_a_floor_that_repeats_reach_exactly_holds() -> None:
+    """Summed as floats, 3 of 15 repeats would be a little less than a fifth."""
+    records = [
+        record(check("pass" if repeat == case else "fail"), case=f"c{case}", repeat=repeat)
+        for case in range(3)
+        for repeat in range(5)
+    ]
+
+    assert score_of(records, floor=0.2).holds is True
