@@ -2,14 +2,15 @@
 
     python -m benchmarks [NAME ...] [--rounds N]
 
-Each runs in a process of its own, and prints its findings as its last lines. After a run of all the table is written to
-`benchmarks/RESULTS.md`, and to README.md between the two comments that mark its place; with names, only those are run,
-and their rows printed. Nothing else should run on the machine meanwhile.
+Each runs in a process of its own, and prints its findings as its last lines. They are kept in `benchmarks/results.json`,
+and all that are there make the table in README.md, between the two comments that mark its place; so one that was
+disturbed can be run again by its name. Nothing else should run on the machine meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import subprocess
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+RESULTS = ROOT / "benchmarks" / "results.json"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
@@ -82,13 +83,13 @@ def findings(name: str, count: int, arguments: list[str]) -> list[str]:
 def table(found: dict[str, list[str]]) -> str:
     """The findings in Markdown, under a line that tells the machine."""
     lines = [
-        f"Measured on {machine()}; the median, its range and the rounds.",
+        f"Measured on {machine()}; of ratios the median, the range and the rounds.",
         "",
         "| what | elsewhere | reach | measured |",
         "|---|---|---|---|",
     ]
-    for name, measured in found.items():
-        for row, text in zip(BENCHMARKS[name], measured, strict=True):
+    for name, rows in BENCHMARKS.items():
+        for row, text in zip(rows, found.get(name, ["not measured"] * len(rows)), strict=True):
             lines.append(f"| {row.what} | {row.elsewhere} | {row.reach} | {text} |")
     return "\n".join(lines) + "\n"
 
@@ -124,15 +125,14 @@ def main() -> None:
         parser.error(f"there is no benchmark {unknown[0]!r}; there are: {', '.join(BENCHMARKS)}")
     if chosen.rounds is not None and chosen.rounds < 1:
         parser.error("--rounds takes 1 or more")
-    found = {}
+    found: dict[str, list[str]] = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     for name in chosen.names or BENCHMARKS:
         rounds = [f"--rounds={chosen.rounds}"] if chosen.rounds and name != "loads" else []
         found[name] = findings(name, len(BENCHMARKS[name]), rounds)
+        RESULTS.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
     text = table(found)
     print(f"\n{text}", end="")
-    if not chosen.names:
-        RESULTS.write_text(f"# What `python -m benchmarks` found\n\n{text}", "utf-8")
-        README.write_text(with_table(README.read_text("utf-8"), text), "utf-8")
+    README.write_text(with_table(README.read_text("utf-8"), text), "utf-8")
 
 
 if __name__ == "__main__":

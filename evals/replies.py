@@ -81,6 +81,11 @@ class Replies:
             if kept is not None:
                 self._ready[key] = kept
                 self.stored.add(key)
+                if model.spec.backend == "openai":
+                    self._note(
+                        f"{model.label}: its server tells no digest of its weights, so replies from the store may be "
+                        "those of other weights under this name; --refresh asks anew"
+                    )
             else:
                 missing[key] = request
         if missing:
