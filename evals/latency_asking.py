@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from evals.backends.base import ChatRequest, Model, ModelReply
+from evals.backends.base import ChatRequest, Model, ModelReply, ModelSpec
 from evals.cases import GoldenTask
 from evals.errors import BackendFault
 from evals.latency import Kind, Latency, latency_of, with_nonce, with_one_context
@@ -25,6 +25,13 @@ COLD_ROUNDS = 3
 NONCE_BYTES = 8
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 SERVER_LIMIT_S = 5.0
+KEEPS_LOADED = "openai"
+"""The backend whose models are timed warm only: its protocol has no way to unload one."""
+
+
+def kinds_of(spec: ModelSpec) -> tuple[Kind, ...]:
+    """How a model can be timed."""
+    return ("warm",) if spec.backend == KEEPS_LOADED else ("cold", "warm")
 
 
 def timed_requests(model: Model, tasks: Sequence[GoldenTask]) -> tuple[ChatRequest, ...]:

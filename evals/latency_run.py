@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from evals.cases import load_golden
 from evals.controller import NARROWEST
 from evals.errors import RunRecordError, SettingsError
 from evals.latency import Kind, Latency
-from evals.latency_asking import CASES, COLD_ROUNDS, Timing, timed_requests
+from evals.latency_asking import CASES, COLD_ROUNDS, KEEPS_LOADED, Timing, kinds_of, timed_requests
 from evals.latency_record import LATENCY_FILE, latencies_in
 from evals.needs import id_label
 from evals.options import RunSettings, run_settings
@@ -31,7 +32,6 @@ from evals.resources import open_gpus
 from evals.runs import write_whole
 from evals.session import GoldenRun, chosen_cases
 
-KINDS: tuple[Kind, ...] = ("cold", "warm")
 # Who asks for one of these wants to see pytest-benchmark's own table.
 OWN_TABLE = ("verbose", "columns", "compare", "histogram", "cprofile")
 
@@ -46,7 +46,9 @@ def start(config: pytest.Config) -> None:
     if config.option.collectonly:
         models = [Model(spec, "") for spec in parse_specs(list(settings.models))]
         chosen_cases(settings, load_golden(Path(settings.golden), settings.tasks))
-        config.stash[NAMES] = {f"{id_label(model)}-{kind}": kind for model in models for kind in KINDS}
+        config.stash[NAMES] = {
+            f"{id_label(model)}-{kind}": kind for model in models for kind in kinds_of(model.spec)
+        }
         return
     latency_pass = LatencyPass(config, settings)
     config.stash[TIMINGS] = latency_pass.timings
@@ -96,6 +98,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("timing", parameters, indirect=True)
 
 
+def _warm_only(models: Iterable[Model]) -> list[str]:
+    if not any(model.spec.backend == KEEPS_LOADED for model in models):
+        return []
+    return [f"models of {KEEPS_LOADED}: are timed warm only: the protocol has no way to unload one"]
+
+
 @pytest.fixture
 def timing(request: pytest.FixtureRequest) -> Timing:
     """The timed requests of one model, cold or warm."""
@@ -117,7 +125,7 @@ class LatencyPass:
         self.names: dict[str, Kind] = {}
         for model in self._run.models:
             requests = timed_requests(model, self._run.tasks)
-            for kind in KINDS:
+            for kind in kinds_of(model.spec):
                 name = f"{id_label(model)}-{kind}"
                 self.names[name] = kind
                 self.timings[name] = Timing(replies, model, kind, requests, rounds, gpus)
@@ -135,6 +143,7 @@ class LatencyPass:
         return [
             f"goldengate: latency, {rounds}, one at a time, of {cases} case{'s' * (cases != 1)}",
             f"models: {models}",
+            *_warm_only(self._run.models),
             *self._run.unavailable.values(),
         ]
 

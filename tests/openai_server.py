@@ -54,13 +54,19 @@ ANSWER = answer("All", " right.")
 
 
 class OpenAIServer(FaultServer):
-    """The server; `models` is what it lists, `props` what it tells of itself as llama-server does, `key` what it wants."""
+    """The server; `models` is what it lists, `props` what it tells of itself as llama-server does, `key` what it wants.
+
+    `loading` is what is answered in place of `props`, as long as it is set.
+    """
+
+    chat_path = "/v1/chat/completions"
 
     def __init__(self, models: Sequence[str] = ("tiny",), props: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.listing = listed(*models)
         self.props = props
         self.key = ""
+        self.loading: Play | None = None
         self._answers: deque[Play] = deque()
 
     def answers(self, *plays: Play) -> None:
@@ -70,7 +76,7 @@ class OpenAIServer(FaultServer):
     @property
     def chat_bodies(self) -> list[dict[str, Any]]:
         """What the chats asked."""
-        return [json.loads(one.raw) for one in self.asked if one.path == "/v1/chat/completions"]
+        return [json.loads(one.raw) for one in self.chats]
 
     @property
     def keys(self) -> list[str]:
@@ -82,8 +88,10 @@ class OpenAIServer(FaultServer):
             return error(401, f"wrong key: {self.keys[-1]}")
         if path == "/v1/models":
             return self.listing
+        if path == "/props" and self.loading is not None:
+            return self.loading
         if path == "/props" and self.props is not None:
             return whole(self.props)
-        if path == "/v1/chat/completions":
+        if path == self.chat_path:
             return self._answers.popleft() if self._answers else ANSWER
         return error(404, "not found")

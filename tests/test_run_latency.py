@@ -14,6 +14,7 @@ import pytest
 from evals.backends.weights import embedded_default
 from tests.evals_run import Done, Evals, write_task
 from tests.fault_server import NO_COUNTS, FaultServer, error
+from tests.openai_server import OpenAIServer
 from tests.real_ollama import OllamaServer
 
 COLD = 3
@@ -79,6 +80,17 @@ def test_a_pass_times_each_model_cold_and_warm_and_keeps_all(
     assert done.info["stored"] == 0
     assert not done.results
     assert "tiny" in (done.folder / "report.md").read_text()
+
+
+def test_a_model_that_cannot_be_unloaded_is_timed_warm_only_and_this_is_told(latency: Evals) -> None:
+    with OpenAIServer() as server:
+        name = f"openai:tiny@{server.url}"
+        done = latency.run("--latency-rounds", "2", models=["tiny", name])
+    assert done.status == 0, done.out
+    found = [(one["model"], one["kind"]) for one in measured(done)]
+    assert found == [("tiny", "cold"), ("tiny", "warm"), (name, "warm")]
+    assert done.out.count("models of openai: are timed warm only") == 1
+    assert "could not be unloaded" not in done.out
 
 
 def test_the_time_that_is_compared_is_the_replies_own(latency: Evals) -> None:

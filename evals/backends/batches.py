@@ -191,7 +191,8 @@ class BatchedModel:
     def _reply(self, one: _Waiting, row: Row, began: float) -> ModelReply | BackendFault:
         if row.late:
             return BackendFault(
-                f"no whole reply within {self._timeout_s:g} s (--reply-timeout); the request was given up"
+                f"no whole reply within {self._timeout_s:g} s (--reply-timeout); the request was given up; "
+                "--concurrency 1 asks one at a time, so that none shares its time with a batch"
             )
         return ModelReply(
             text=row.text,

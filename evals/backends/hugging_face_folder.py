@@ -57,6 +57,7 @@ def resolve(spec: ModelSpec) -> Model | ModelUnavailable:
             )
         config = read_json(base / "config.json")
         _refuse_own_code(base, config)
+        architecture = _architecture(base, config)
         digest = folder_digest(base, weights)
         if adapter:
             weights = [*weights, adapter / ADAPTER_WEIGHTS]
@@ -69,7 +70,7 @@ def resolve(spec: ModelSpec) -> Model | ModelUnavailable:
         "adapter": str(adapter) if adapter else None,
         "adapter_base": told,
         "tokenizer": str(tokenizer),
-        "architecture": str((config.get("architectures") or ["?"])[0]),
+        "architecture": architecture,
         "context_length": context_length(config),
         "size_bytes": size,
     }
@@ -172,7 +173,10 @@ def _no_safetensors(folder: Path, wanted: str, how: str) -> ModelUnavailable:
 
 
 def chat_template(folder: Path) -> str | None:
-    """The text of a folder's chat template, or None. Where there are several, the one called default."""
+    """The text of a folder's chat template, or None. Where there are several, the one called default.
+
+    Raises `ModelUnavailable` for a template of another shape.
+    """
     file = folder / "chat_template.jinja"
     if file.is_file():
         return file.read_text(encoding="utf-8", errors="replace")
@@ -180,9 +184,27 @@ def chat_template(folder: Path) -> str | None:
         return None
     told = read_json(folder / "tokenizer_config.json").get("chat_template")
     if isinstance(told, list):
-        named = {one.get("name"): one.get("template") for one in told if isinstance(one, dict)}
-        told = named.get("default")
-    return told if isinstance(told, str) else None
+        odd = [one for one in told if not isinstance(one, dict) or not isinstance(one.get("name"), str)]
+        if odd:
+            raise ModelUnavailable(
+                f"{folder / 'tokenizer_config.json'}: an entry of its chat_template is no mapping with a name; fetch or "
+                "save the model again"
+            )
+        told = next((one.get("template") for one in told if one["name"] == "default"), None)
+    if told is not None and not isinstance(told, str):
+        raise ModelUnavailable(
+            f"{folder / 'tokenizer_config.json'}: its chat_template is no text; fetch or save the model again"
+        )
+    return told
+
+
+def _architecture(folder: Path, config: dict[str, Any]) -> str:
+    told = config.get("architectures") or ["?"]
+    if not isinstance(told, list) or not all(isinstance(one, str) for one in told):
+        raise ModelUnavailable(
+            f"{folder / 'config.json'}: its architectures are no list of names; fetch or save the model again"
+        )
+    return str(told[0])
 
 
 def _refuse_own_code(folder: Path, config: dict[str, Any]) -> None:
@@ -202,7 +224,7 @@ def context_length(config: dict[str, Any]) -> int | None:
     """The tokens for which a model has positions, or None if its config tells none."""
     text = config.get("text_config")
     told = (text if isinstance(text, dict) else config).get("max_position_embeddings")
-    return told if isinstance(told, int) and told > 0 else None
+    return told if isinstance(told, int) and not isinstance(told, bool) and told > 0 else None
 
 
 def folder_digest(folder: Path, weights: list[Path]) -> str:

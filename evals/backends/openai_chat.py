@@ -84,14 +84,17 @@ async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
 
 
 class ReplyReader:
-    """Puts one reply together from its events. Times are counted from when it was made.
+    """Puts one reply together from its events. Times are counted from when it was made, by `clock` in seconds.
 
     `hidden` takes a secret out of a text: from what an error says, before it is cut.
     """
 
-    def __init__(self, hidden: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, hidden: Callable[[str], str] = str, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._hidden = hidden
-        self._began = time.perf_counter()
+        self._clock = clock
+        self._began = clock()
         self._first_s: float | None = None
         self._last_s: float | None = None
         self._text: list[str] = []
@@ -120,7 +123,7 @@ class ReplyReader:
     def _add(self, text: str, thought: str) -> None:
         if not text and not thought:
             return
-        self._last_s = time.perf_counter() - self._began
+        self._last_s = self._clock() - self._began
         self._first_s = self._first_s or self._last_s
         self._text.append(text)
         self._thinking.append(thought)
@@ -150,7 +153,7 @@ class ReplyReader:
             prompt_s=_milli(self._timings, "prompt_ms"),
             decode_s=self._seen_s(tokens) if told_s is None else told_s,
             first_token_s=self._first_s,
-            total_s=time.perf_counter() - self._began,
+            total_s=self._clock() - self._began,
         )
 
     def _seen_s(self, tokens: int | None) -> float | None:

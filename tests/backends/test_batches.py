@@ -132,6 +132,7 @@ def test_a_batch_that_breaks_costs_its_own_replies() -> None:
 def test_a_row_that_is_late_is_given_up_and_its_neighbours_are_kept() -> None:
     texts = texts_of(ask(EchoEngine(), ["x" * 98, "x" * 99]))
     assert texts[0] == "98" and "no whole reply within 5 s (--reply-timeout)" in texts[1]
+    assert "--concurrency 1 asks one at a time" in texts[1]
 
 
 def test_a_model_that_cannot_be_loaded_is_tried_once() -> None:

@@ -69,6 +69,37 @@ def test_a_config_of_another_shape_is_a_sentence(asked: Replies, own: Path, text
     assert f"{own / 'config.json'} " in refused(asked, own)
 
 
+@pytest.mark.parametrize("told", ["LlamaForCausalLM", {"a": "b"}, 7, [7], [["a"]], [None]])
+def test_architectures_of_another_shape_are_a_sentence(asked: Replies, own: Path, told: object) -> None:
+    change_json(own / "config.json", architectures=told)
+    assert f"{own / 'config.json'}: its architectures are no list of names" in refused(asked, own)
+
+
+@pytest.mark.parametrize("told", [None, []])
+def test_a_model_that_tells_no_architecture_is_taken(asked: Replies, own: Path, told: object) -> None:
+    change_json(own / "config.json", architectures=told)
+    assert found(asked, own).details["architecture"] == "?"
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        (["default"], "an entry of its chat_template is no mapping with a name"),
+        ([{"template": "x"}], "an entry of its chat_template is no mapping with a name"),
+        ([{"name": ["default"], "template": "x"}], "an entry of its chat_template is no mapping with a name"),
+        ([{"name": "default", "template": 7}], "its chat_template is no text"),
+        ({"default": "x"}, "its chat_template is no text"),
+        ([{"name": "tool_use", "template": "x"}], "has no chat template"),
+    ],
+)
+def test_a_chat_template_of_another_shape_is_a_sentence(
+    asked: Replies, own: Path, told: object, says: str
+) -> None:
+    (own / "chat_template.jinja").unlink()
+    change_json(own / "tokenizer_config.json", chat_template=told)
+    assert says in refused(asked, own)
+
+
 def test_a_hub_that_cannot_be_reached_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from benchmarks.llama_server import MODEL, SLOTS, llama_server
-from evals.backends.base import OPENAI_KEY, AskSettings, ChatRequest, Message, Model, ModelReply, parse_spec
-from evals.backends.openai_chat import REPLY_LIMIT, request_body
+from evals.backends.base import (
+    OPENAI_KEY,
+    AskSettings,
+    ChatRequest,
+    Message,
+    Model,
+    ModelReply,
+    ServedModel,
+    parse_spec,
+)
+from evals.backends.openai_chat import REPLY_LIMIT, ReplyReader, request_body
+from evals.backends.openai_server import OpenAIModel, resolve, without_key
 from evals.backends.weights import embedded_default
-from evals.errors import ModelUnavailable, SettingsError
+from evals.errors import BackendFault, ConnectionBroke, ModelUnavailable, SettingsError, TransientFault
 from evals.replies import Replies
 from tests.conftest import MakeReplies, chat_request
 from tests.evals_run import Evals, write_task
 from tests.fault_server import Play, closed_port, whole
 from tests.openai_server import ANSWER, DONE, OpenAIServer, answer, error, event, listed, piece
+from tests.test_watch import Meanwhile, wait_until
 
 SECRET = "a-key-that-nobody-may-see"
 
@@ -105,7 +119,6 @@ def test_nothing_that_answers_is_a_sentence(replies: MakeReplies) -> None:
         pytest.param(whole({"data": [7, {"id": 7}, None]}), "it lists no models", id="entries"),
         pytest.param(whole(b"[" * 100_000), "not as OpenAI's protocol wants it", id="deep"),
         pytest.param(whole(b" " * (REPLY_LIMIT + 1)), "more than 4 MB", id="long"),
-        pytest.param(error(500, "no luck"), "the server answered 500: no luck", id="500"),
         pytest.param(error(307, location="http://127.0.0.1:9/"), "the server refused", id="redirect"),
     ],
 )
@@ -116,6 +129,40 @@ def test_a_server_of_another_kind_is_a_sentence(
     assert says in refused(replies(), server)
 
 
+def test_a_server_that_is_loading_still_is_waited_for(server: OpenAIServer, replies: MakeReplies) -> None:
+    server.loading = error(503, "Loading model")
+    server.props = {"model_path": "/models/tiny.gguf"}
+
+    def loaded() -> None:
+        wait_until(lambda: len(server.asked) > 1, "nobody looked twice")
+        server.loading = None
+
+    thread = threading.Thread(target=loaded)
+    thread.start()
+    model = resolved(replies(), server)
+    thread.join()
+    assert model.digest == resolved(replies(), server).digest
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_a_server_that_goes_on_loading_is_a_sentence(server: OpenAIServer, status: int) -> None:
+    server.loading = error(status, "Loading model")
+    found = anyio.run(resolve, parse_spec(f"openai:tiny@{server.url}"), 0.1)
+    assert f"is still loading, or out of order, after 0.1 s (the server answered {status}: Load" in str(found)
+    server.loading, server.listing = None, error(status, "no luck")
+    found = anyio.run(resolve, parse_spec(f"openai:tiny@{server.url}"), 0.1)
+    assert f"the server answered {status}: no luck" in str(found)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 501])
+def test_a_server_that_tells_nothing_of_itself_has_a_model_all_the_same(
+    server: OpenAIServer, replies: MakeReplies, status: int
+) -> None:
+    digest = resolved(replies(), server).digest
+    server.loading = error(status)
+    assert resolved(replies(), server).digest == digest
+
+
 # Replies
 
 
@@ -124,9 +171,40 @@ def test_a_reply_has_text_counts_and_times(server: OpenAIServer, replies: MakeRe
     reply = ask(made, resolved(made, server), chat_request("Hello?"))
     assert (reply.text, reply.stop_reason, reply.fault) == ("All right.", "stop", "")
     assert (reply.prompt_tokens, reply.completion_tokens) == (26, 8)
-    assert reply.first_token_s is not None and reply.total_s is not None and reply.decode_s is not None
+    assert reply.first_token_s is not None and reply.total_s is not None
     assert 0 < reply.first_token_s <= reply.total_s
     assert (reply.load_s, reply.prompt_s) == (None, None)
+
+
+def read_at(times: Sequence[float], tokens: int | None) -> ModelReply:
+    """A reply whose pieces came at these times, in seconds from the request."""
+    moments = iter([0.0, *times, times[-1]])
+    reader = ReplyReader(clock=lambda: next(moments))
+    for _ in times:
+        reader.take({"choices": [{"delta": {"content": "a"}}]})
+    reader.take({"choices": [{"finish_reason": "stop"}], "usage": {"completion_tokens": tokens}})
+    return reader.reply()
+
+
+def test_the_speed_is_that_of_the_tokens_between_the_first_chunk_and_the_last() -> None:
+    reply = read_at([1.0, 1.5, 2.0], 5)
+    assert reply.first_token_s == 1.0
+    assert reply.tokens_per_s == pytest.approx(4.0)  # four tokens came in the second after the first one
+    assert reply.decode_s == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize(
+    ("times", "tokens"),
+    [
+        pytest.param([1.0, 1.0004, 1.0009], 9, id="at-once"),
+        pytest.param([1.0, 2.0], 9, id="two-chunks"),
+        pytest.param([1.0, 2.0, 3.0], 1, id="one-token"),
+        pytest.param([1.0, 2.0, 3.0], None, id="no-count"),
+    ],
+)
+def test_chunks_that_show_no_speed_tell_none(times: list[float], tokens: int | None) -> None:
+    reply = read_at(times, tokens)
+    assert (reply.text, reply.decode_s, reply.tokens_per_s) == ("a" * len(times), None, None)
 
 
 def test_llama_servers_own_times_are_taken(server: OpenAIServer, replies: MakeReplies) -> None:
@@ -202,7 +280,10 @@ FINAL = {
     "403": (error(403), "the server refused the request (403)"),
     "404": (error(404, "no such model"), "the server refused the request (404): no such model"),
     "context": (error(400, "maximum context length is 512"), "start the server with a larger context"),
-    "no-switch": (error(400, "Unrecognized argument: chat_template_kwargs"), "knows no thinking switch"),
+    "no-switch": (
+        error(400, "Unrecognized argument: chat_template_kwargs"),
+        "argument: chat_template_kwargs",
+    ),
     "plain-words": (Play((b"go away",), 405), "the server refused the request (405): go away"),
     "choices": (Play((event({"choices": "x"}),)), "another shape: its choices are no objects"),
     "a-choice": (Play((event({"choices": [3]}),)), "another shape: its choices are no objects"),
@@ -240,8 +321,8 @@ def test_figures_that_are_none_are_left_out(server: OpenAIServer, replies: MakeR
     server.answers(answer("4", usage=odd, timings={"prompt_ms": "x", "predicted_ms": float("inf")}))
     made = replies()
     reply = ask(made, resolved(made, server), chat_request("Hello?"))
-    assert (reply.prompt_tokens, reply.completion_tokens, reply.prompt_s) == (None, None, None)
-    assert reply.decode_s is not None and reply.decode_s < 60
+    assert (reply.prompt_tokens, reply.completion_tokens) == (None, None)
+    assert (reply.prompt_s, reply.decode_s) == (None, None)
 
 
 def test_a_reply_that_never_ends_is_given_up(server: OpenAIServer, replies: MakeReplies) -> None:
@@ -255,7 +336,108 @@ def test_a_lone_surrogate_in_a_prompt_is_a_sentence(server: OpenAIServer, replie
     assert "no valid Unicode" in ask(made, resolved(made, server), chat_request("a\ud800b")).fault
 
 
+# A server that is watched
+
+
+def test_a_model_of_such_a_server_is_a_served_one() -> None:
+    model = OpenAIModel(Model(parse_spec("openai:tiny@http://127.0.0.1:1"), "d"), 1.0, 1)
+    assert isinstance(model, ServedModel)
+
+    async def main() -> str:
+        with pytest.raises(BackendFault) as caught:
+            await model.unload()
+        assert not await model.alive()
+        await model.aclose()
+        return str(caught.value)
+
+    assert "has no way to unload" in anyio.run(main)
+
+
+def test_what_is_told_of_a_model_now_is_what_was_resolved_until_it_changes(
+    server: OpenAIServer, replies: MakeReplies
+) -> None:
+    found = resolved(replies(), server)
+    model = OpenAIModel(found, 5.0, 1)
+
+    async def main() -> None:
+        assert await model.digest() == found.digest
+        server.listing = listed("tiny", root="/models/other")
+        assert await model.digest() not in (None, found.digest)
+        server.listing = listed("other")
+        assert await model.digest() is None
+        server.listing = error(500, "no luck")
+        with pytest.raises(TransientFault, match="no luck"):
+            await model.digest()
+        assert await model.alive()
+        server.go_away()
+        with pytest.raises(ConnectionBroke):
+            await model.digest()
+        assert not await model.alive()
+        await model.aclose()
+
+    anyio.run(main)
+
+
+def test_a_server_that_is_away_for_a_while_in_the_middle_loses_no_case(
+    server: OpenAIServer, replies: MakeReplies, tmp_path: Path
+) -> None:
+    server.delay_s = 0.05
+    one = replies(concurrency=4, store=tmp_path / "store")
+    model = resolved(one, server)
+    asked = [chat_request(f"{n}") for n in range(20)]
+
+    def away() -> None:
+        time.sleep(3)  # longer than four tries with their waits
+
+    with Meanwhile(server, 10, server.go_away, away, server.come_back):
+        one.order(model, asked)
+        got = [one.wait(request.key(model.digest)) for request in asked]
+    assert [(reply.text, reply.fault) for reply in got] == [("All right.", "")] * 20
+    assert sum(" was away from " in note for note in one.notes) == 1
+
+
+def test_a_server_that_tells_of_another_model_in_the_middle_is_found_out(
+    server: OpenAIServer, replies: MakeReplies
+) -> None:
+    server.delay_s = 0.1
+    one = replies(concurrency=1)
+    model = resolved(one, server)
+    asked = [chat_request(f"{n}") for n in range(20)]
+
+    def change() -> None:
+        server.listing = listed("tiny", root="/models/other")
+
+    with Meanwhile(server, 8, change):
+        one.order(model, asked)
+        got = [one.wait(request.key(model.digest)) for request in asked]
+    faults = [reply.fault for reply in got if reply.fault]
+    assert 11 <= len(faults) < 20
+    assert all("answers with another model under the name openai:tiny@" in fault for fault in faults)
+
+
+def test_a_server_that_is_too_busy_is_asked_until_it_is_not(
+    server: OpenAIServer, replies: MakeReplies
+) -> None:
+    server.answers(*[error(503, "busy", retry_after="0")] * 6)
+    made = replies()
+    reply = ask(made, resolved(made, server), chat_request("Hello?"))
+    assert (reply.text, len(reply.retries)) == ("All right.", 6)
+
+
 # What is sent
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_server_that_refuses_the_thinking_switch_is_asked_without_it_from_then_on(
+    server: OpenAIServer, replies: MakeReplies, status: int
+) -> None:
+    server.answers(error(status, "Unrecognized argument: chat_template_kwargs"))
+    made = replies(concurrency=1)
+    model = resolved(made, server)
+    for text in ("Hello?", "And now?"):
+        reply = ask(made, model, chat_request(text, think=False))
+        assert (reply.text, reply.fault, reply.retries) == ("All right.", "", ())
+    assert ["chat_template_kwargs" in body for body in server.chat_bodies] == [True, False, False]
 
 
 def test_the_body_names_every_option_that_is_set() -> None:
@@ -312,7 +494,19 @@ def test_the_key_goes_to_the_server_and_no_other_key_does(
 
 
 @pytest.mark.parametrize(
-    "play", [answer(f"It is {SECRET}."), error(400, f"Bearer {SECRET}")], ids=["text", "error"]
+    "play",
+    [
+        pytest.param(answer(f"It is {SECRET}."), id="text"),
+        pytest.param(answer("4", thinking=f"It is {SECRET}."), id="thinking"),
+        pytest.param(answer("4", reason=SECRET), id="stop-reason"),
+        pytest.param(answer("4", reason="x" * 30 + SECRET), id="end-of-a-stop-reason"),
+        pytest.param(error(400, f"Bearer {SECRET}"), id="error"),
+        pytest.param(error(400, f"{'x' * 190}{SECRET}"), id="end-of-an-error"),
+        pytest.param(Play((b" " * 1990 + SECRET.encode(),), 400), id="end-of-plain-words"),
+        pytest.param(
+            Play((event({"error": {"message": f"{'x' * 190}{SECRET}", "code": 400}}),)), id="in-the-stream"
+        ),
+    ],
 )
 def test_a_server_that_repeats_the_key_is_not_believed(
     server: OpenAIServer, replies: MakeReplies, monkeypatch: pytest.MonkeyPatch, play: Play
@@ -321,8 +515,18 @@ def test_a_server_that_repeats_the_key_is_not_believed(
     server.answers(play)
     made = replies()
     reply = ask(made, resolved(made, server), chat_request("Hello?"))
-    assert OPENAI_KEY in reply.fault
-    assert SECRET not in json.dumps(reply.to_json())
+    assert reply.fault
+    assert SECRET[:8] not in json.dumps(reply.to_json())
+
+
+def test_a_key_that_json_escapes_is_found_in_what_was_written_as_json() -> None:
+    key = 'quo"ted-\\key'
+    assert key in (told := f"it was {key}")
+    assert without_key(told, key) == without_key(json.dumps(told)[1:-1], key) == f"it was [{OPENAI_KEY}]"
+
+
+def test_a_short_key_is_a_placeholder_and_changes_no_text() -> None:
+    assert without_key("none of it", "none") == "none of it"
 
 
 def test_a_key_is_never_sent_unencrypted_to_another_machine(
