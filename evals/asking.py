@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 import stamina
@@ -22,7 +22,8 @@ LONGEST_BUSY_WAIT_S = 1.0
 
 def ask_order(requests: Iterable[ChatRequest]) -> list[ChatRequest]:
     """Requests of one context length side by side, since another one makes Ollama load the model anew; among them those
-    with one system prompt, whose state a server keeps. Groups and their members stay in the order in which they come.
+    with one system prompt, whose state a server keeps. Context lengths come in the order of their first request, so do
+    the prompts of each, and requests of one prompt stay in their order.
     """
     groups: dict[int | None, dict[str, list[ChatRequest]]] = {}
     for request in requests:
@@ -107,6 +108,14 @@ def bounded(wait_s: float) -> float:
     return min(max(wait_s, 0.0), LONGEST_WAIT_S)
 
 
+@dataclass(slots=True)
+class _Tried:
+    """What a request has been through: each reason for asking anew, and how often its server went away meanwhile."""
+
+    reasons: list[str] = field(default_factory=list)
+    outages: int = 0
+
+
 def _again(error: Exception) -> bool | float:
     if not isinstance(error, TransientFault):
         return False
@@ -123,9 +132,10 @@ async def ask(
 
     Asked up to four times after transient faults, with waits that grow from 0.25 s twofold to 20 s, with jitter; a
     server's Retry-After is heeded up to that bound. Refusals for being busy, and a server that went away and
-    `came_back`, are not counted among the four. `ServerLost` goes through.
+    `came_back`, are not counted among the four; the fourth time that the server went away is a fault, since the request
+    may be what takes it down. `ServerLost` goes through.
     """
-    retries: list[str] = []
+    tried = _Tried()
     try:
         async for attempt in stamina.retry_context(
             on=_again,
@@ -136,11 +146,11 @@ async def ask(
             wait_jitter=FIRST_WAIT_S,
         ):
             with attempt:
-                reply = await _ask_once(chat, request, pace, came_back, retries)
-                return replace(reply, retries=tuple(retries)) if retries else reply
+                reply = await _ask_once(chat, request, pace, came_back, tried)
+                return replace(reply, retries=tuple(tried.reasons)) if tried.reasons else reply
     except BackendFault as fault:
-        tried = f" (asked {len(retries)} times)" if len(retries) > 1 else ""
-        return ModelReply(fault=f"{fault}{tried}", stop_reason="fault", retries=tuple(retries[:-1]))
+        asked = f" (asked {len(tried.reasons)} times)" if len(tried.reasons) > 1 else ""
+        return ModelReply(fault=f"{fault}{asked}", stop_reason="fault", retries=tuple(tried.reasons[:-1]))
     raise AssertionError("retry_context neither returned nor raised")
 
 
@@ -149,10 +159,9 @@ async def _ask_once(
     request: ChatRequest,
     pace: Pace,
     came_back: Callable[[float], Awaitable[float | None]] | None,
-    retries: list[str],
+    tried: _Tried,
 ) -> ModelReply:
-    """Until the server has taken the request on; each reason for asking anew is added to `retries`."""
-    outages = 0
+    """Until the server has taken the request on; each reason for asking anew is added to `tried`."""
     while True:
         async with pace.slot():
             asked_at = time.monotonic()
@@ -161,19 +170,22 @@ async def _ask_once(
                 pace.answered()
                 return reply
             except ServerBusy as fault:
-                retries.append(str(fault))
+                tried.reasons.append(str(fault))
                 if not pace.refused(asked_at, fault.wait_s):
                     raise BackendFault(f"{fault}, to everything for too long (--server-wait)") from fault
                 continue
             except ConnectionBroke as fault:
                 broke, broke_at = fault, time.monotonic()
-                retries.append(str(fault))
+                tried.reasons.append(str(fault))
             except BackendFault as fault:
-                retries.append(str(fault))
+                tried.reasons.append(str(fault))
                 raise
-        # Waited for outside of the slot. A request that takes its server down each time must come to an end.
-        away_s = await came_back(broke_at) if came_back and outages < ATTEMPTS else None
+        away_s = await came_back(broke_at) if came_back else None  # waited for outside of the slot
         if away_s is None:
             raise broke
-        outages += 1
-        retries[-1] += f"; the server was away for {away_s:.1f} s"
+        tried.outages += 1
+        tried.reasons[-1] += f"; the server was away for {away_s:.1f} s"
+        if tried.outages == ATTEMPTS:
+            raise BackendFault(
+                f"{broke}; the server went away {ATTEMPTS} times while it was asked this"
+            ) from broke

@@ -2,7 +2,8 @@
 
 Each place has a lane, with its own workers, its own turn and a watch on its server. All lanes draw from one queue. What
 a lane cannot finish, since its server was lost, goes back to the front of the queue while another lane is open, and
-else becomes a fault.
+else becomes a fault. A lane whose server was lost ends, and gives its turn back: others may wait for it, even another
+lane, to which this lane's requests went.
 """
 
 from __future__ import annotations
@@ -54,13 +55,17 @@ class Work:
         self._deliver = deliver
         self._last = last
         self._owed = self._untold = len(requests)
-        self._refilled = anyio.Event()
+        self._changed = anyio.Event()  # set when there is more to ask, or a lane less
 
-    async def next(self) -> ChatRequest:
-        """The next request; waits while there is none, since another lane may give some back."""
-        while not self.waiting:
-            await self._refilled.wait()
-        return self.waiting.popleft()
+    async def next(self, lane: Lane) -> ChatRequest | None:
+        """The next request for `lane`, None once that has given some back; waits while there is none, since another lane
+        may give some back.
+        """
+        while lane in self._open:
+            if self.waiting:
+                return self.waiting.popleft()
+            await self._changed.wait()
+        return None
 
     async def tell(self, replies: list[tuple[ChatRequest, ModelReply]]) -> None:
         """Hand replies on."""
@@ -75,16 +80,17 @@ class Work:
             self.done.set()
 
     async def give_back(self, lane: Lane, requests: list[ChatRequest], reason: str) -> None:
-        """What `lane` cannot finish goes to the others; where none is left, it and all that waits becomes a fault."""
+        """`lane` is open no more, and what it cannot finish goes to the others; where none is left, it and all that waits
+        becomes a fault.
+        """
         self._open.discard(lane)
-        if self._open:
-            self.waiting.extendleft(reversed(requests))
-            self._refilled.set()
-            self._refilled = anyio.Event()
-            return
-        lost = [*requests, *self.waiting]
-        self.waiting.clear()
-        await self.tell([(request, ModelReply(fault=reason, stop_reason="fault")) for request in lost])
+        self.waiting.extendleft(reversed(requests))
+        self._changed.set()
+        self._changed = anyio.Event()
+        if self.waiting and not self._open:
+            lost = [(request, ModelReply(fault=reason, stop_reason="fault")) for request in self.waiting]
+            self.waiting.clear()
+            await self.tell(lost)
 
 
 class Lane:
@@ -116,7 +122,7 @@ class Lane:
             self.watch = ServerWatch(chat, model, place, wait_s, tell, self._release, self._refuse)
 
     async def run(self, work: Work) -> None:
-        """Take part in the work, once the place's turn has come; runs until cancelled."""
+        """Take part in the work, once the place's turn has come; runs until its server is lost, or until cancelled."""
         self._work = work
         self._pace = Pace(self._at_once, self._settings.server_wait_s)
         free = self._settings.share_server or not self.place
@@ -126,8 +132,11 @@ class Lane:
         ):
             if self.watch:
                 group.start_soon(self.watch.watch)
-            for _ in range(self._at_once):
-                group.start_soon(self._ask_next)
+            async with anyio.create_task_group() as workers:
+                for _ in range(self._at_once):
+                    workers.start_soon(self._ask_next)
+            if self.watch:
+                self.watch.end()
 
     async def unload(self) -> None:
         """Take the model out of memory there."""
@@ -141,8 +150,7 @@ class Lane:
 
     async def _ask_next(self) -> None:
         work, watch = self._work, self.watch
-        while True:
-            request = await work.next()
+        while request := await work.next(self):
             self._busy += 1
             try:
                 if watch and watch.lost:
@@ -166,6 +174,8 @@ class Lane:
 
     async def _release(self, held: list[tuple[ChatRequest, ModelReply]]) -> None:
         await self._work.tell(held)
+        if self.watch and self.watch.lost:  # nobody is there: the workers that wait for more to ask end
+            await self._work.give_back(self, [], self.watch.lost)
 
     async def _refuse(self, held: list[tuple[ChatRequest, ModelReply]], reason: str) -> None:
         await self._work.give_back(self, [request for request, _ in held], reason)

@@ -25,17 +25,22 @@ LOOK_EVERY_S = 0.1
 _LOOPBACK = {"localhost", "::1"}
 
 
+def one_name(place: str) -> str:
+    """The place under the one name that it has here: localhost and ::1 mean the server at 127.0.0.1 with that port."""
+    parts = urlsplit(place)
+    if parts.hostname in _LOOPBACK:
+        return parts._replace(netloc=f"127.0.0.1:{parts.port}").geturl()
+    return place
+
+
 def turn_file(place: str) -> Path:
-    """The file whose lock is the turn at `place`; the names of this machine itself mean the same server.
+    """The file whose lock is the turn at `place`, whichever of its names that is.
 
     Raises `SettingsError` or `OSError` where it cannot be made.
     """
-    parts = urlsplit(place)
-    if parts.hostname in _LOOPBACK:
-        place = parts._replace(netloc=f"127.0.0.1:{parts.port}").geturl()
     folder = cache_folder() / "turns"
     folder.mkdir(exist_ok=True)
-    return folder / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.lock"
+    return folder / f"{hashlib.sha256(one_name(place).encode()).hexdigest()[:16]}.lock"
 
 
 @asynccontextmanager

@@ -51,6 +51,7 @@ class ServerWatch(Generic[Held]):
         self._held: list[Held] = []
         self._any = anyio.Event()
         self._hurried = anyio.Event()
+        self._ending = False
         self._asking_after = anyio.Lock()
         self._seen_at = (
             0.0  # when the server was last found answering after a connection broke (`time.monotonic`)
@@ -67,14 +68,21 @@ class ServerWatch(Generic[Held]):
         if hurry:
             self._hurried.set()
 
+    def end(self) -> None:
+        """Nothing more will be held: `watch` returns once nothing is."""
+        self._ending = True
+        self._any.set()
+        self._hurried.set()
+
     async def watch(self) -> None:
-        """Look again and again, while there are replies to vouch for; runs until cancelled."""
-        while True:
+        """Look again and again, while there are replies to vouch for; runs until `end`, or until cancelled."""
+        while self._held or not self._ending:
             await self._any.wait()
             began = time.monotonic()
             held, self._held = self._held, []
             self._any, self._hurried = anyio.Event(), anyio.Event()
-            await self._look(held)
+            if held:
+                await self._look(held)
             with anyio.move_on_after(LOOK_EVERY_S - (time.monotonic() - began)):
                 await self._hurried.wait()
 

@@ -154,6 +154,8 @@ class FaultServer:
     `delay_s` holds every chat answer back for so long, as a model that computes would.
     """
 
+    chat_path = "/api/chat"
+
     def __init__(self, *, delay_s: float = 0.0, models: Mapping[str, tuple[str, ...]] = MODELS) -> None:
         self.delay_s = delay_s
         self.models = dict(models)
@@ -186,7 +188,7 @@ class FaultServer:
     @property
     def chats(self) -> list[Asked]:
         """The chat requests so far, in their order."""
-        return [one for one in self.asked if one.path == "/api/chat"]
+        return [one for one in self.asked if one.path == self.chat_path]
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
@@ -286,6 +288,11 @@ class FaultServer:
         )
 
     async def _go_away(self) -> None:
+        # A connection that asyncio is about to take in would be left open, with nobody at its end: let it come in first.
+        for listener in self._listening.sockets:
+            self._loop.remove_reader(listener.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
         self._listening.close()
         for connection in list(self._connections):
             connection.drop()
@@ -331,7 +338,7 @@ class _Connection(asyncio.Protocol):
 
     async def _reply(self, path: str, raw: bytes, headers: Mapping[str, str]) -> None:
         server = self._server
-        chat = path == "/api/chat"
+        chat = path == server.chat_path
         server.in_flight += chat
         server.asked.append(Asked(path, raw, time.monotonic(), server.in_flight, headers))
         try:

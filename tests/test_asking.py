@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -17,6 +18,7 @@ from evals.errors import BackendFault
 from tests import fault_server as faults
 from tests.conftest import MakeReplies, chat_request, tiny_model
 from tests.fault_server import FaultServer, error
+from tests.test_watch import Meanwhile, pause, wait_until
 
 MODEL = tiny_model()
 
@@ -54,6 +56,12 @@ def test_a_context_length_never_comes_back_and_within_it_no_system_prompt(asked:
     assert changes(lengths) == max(0, len(set(lengths)) - 1)
     both = [(one.options["num_ctx"], system_of(one)) for one in order]
     assert changes(both) == max(0, len(set(both)) - 1)
+
+
+def test_context_lengths_come_in_the_order_of_their_first_request() -> None:
+    asked = [chat_request(f"{n}", num_ctx=length) for n, length in enumerate([4096, 8192, 2048, 8192, 4096])]
+    order = [one.options["num_ctx"] for one in ask_order(asked)]
+    assert order == [4096, 4096, 8192, 8192, 2048]
 
 
 @given(requests)
@@ -177,13 +185,31 @@ def test_a_server_that_is_always_busy_ends_as_faults_and_each_does_not_wait_anew
     )
 
 
-def test_a_request_that_takes_the_server_down_each_time_comes_to_an_end(
+def test_a_request_whose_connection_breaks_each_time_comes_to_an_end(
     fault_server: FaultServer, replies: MakeReplies
 ) -> None:
     fault_server.play(*[faults.RESET] * 4)
     (reply,) = ask_all(replies, 1)
     assert reply.fault.startswith("the connection broke: ")
     assert reply.fault.endswith("(asked 4 times)")
+
+
+def test_a_request_that_takes_the_server_down_each_time_does_so_four_times(
+    fault_server: FaultServer, replies: MakeReplies
+) -> None:
+    fault_server.play_for("0", faults.SILENT)
+
+    def asked_for_the(nth: int) -> Callable[[], None]:
+        return lambda: wait_until(lambda: len(fault_server.chats) >= nth, "it was not asked again")
+
+    crash = (fault_server.go_away, pause, fault_server.come_back)
+    crashes = [step for nth in range(1, 5) for step in (asked_for_the(nth), *crash)]
+    with Meanwhile(fault_server, 1, *crashes):
+        (reply,) = ask_all(replies, 1)
+    assert reply.fault.startswith("the connection broke: ")
+    assert reply.fault.endswith("; the server went away 4 times while it was asked this (asked 4 times)")
+    assert len(reply.retries) == 3
+    assert len(fault_server.chats) == 4
 
 
 def test_a_wait_of_the_server_is_heeded_by_all_requests(

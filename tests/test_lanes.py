@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,7 +19,7 @@ from tests import fault_server as faults
 from tests.conftest import MakeReplies, chat_request, tiny_model
 from tests.fault_server import FaultServer
 from tests.test_turns import held_elsewhere
-from tests.test_watch import Meanwhile
+from tests.test_watch import Meanwhile, wait_until
 
 COUNT = 30
 ASKED = [chat_request(f"{n}") for n in range(COUNT)]
@@ -124,6 +126,50 @@ def test_a_server_whose_turn_has_not_come_keeps_no_other_from_being_asked(
         assert texts(ask_all(one)) == {"All right."}
     assert servers[0].chats == []
     assert one.notes == [f"waiting for another run or worker that asks a model on {servers[0].url}"]
+
+
+def test_a_lane_whose_server_is_lost_gives_its_turn_to_another_lane(
+    fault_server: FaultServer, replies: MakeReplies
+) -> None:
+    fault_server.delay_s = 0.05
+    urls = [fault_server.url, fault_server.url.replace("127.0.0.1", "localhost")]
+    two_names = Model(tiny_model().spec, tiny_model().digest, details={"server": urls[0], "servers": urls})
+    one = replies(concurrency=2, server_wait_s=0.6)
+    began = time.monotonic()
+    with Meanwhile(fault_server, 5, fault_server.go_away):
+        got = ask_of(one, two_names, ASKED)
+    assert time.monotonic() - began < 20
+    assert 3 <= sum(not reply.fault for reply in got) < COUNT
+    assert all("went away and did not come back" in reply.fault for reply in got if reply.fault)
+    gone = [note.split(" ")[0] for note in one.notes if "went away and did not come back" in note]
+    assert sorted(gone) == sorted(urls)
+
+
+def test_two_processes_that_each_lose_a_server_leave_each_other_their_turns(
+    servers: list[FaultServer], replies: MakeReplies
+) -> None:
+    first, second = (replies(concurrency=2, server_wait_s=0.6) for _ in servers)
+    urls = [one.url for one in servers]
+    model = Model(tiny_model().spec, tiny_model().digest, details={"server": urls[0], "servers": urls})
+    for server in servers:
+        server.delay_s = 0.2
+    with held_elsewhere(urls[1]):
+        first.order(model, ASKED)
+        wait_until(lambda: bool(servers[0].chats), "the first was never asked")
+        assert first.pid is not None
+        os.kill(first.pid, signal.SIGSTOP)  # so that the second turn goes to the second process
+    second.order(model, ASKED)
+    wait_until(lambda: bool(servers[1].chats), "the second was never asked")
+    for server in servers:
+        server.go_away()
+    os.kill(first.pid, signal.SIGCONT)
+
+    for one, waited_for in ((first, urls[1]), (second, urls[0])):
+        got = [one.wait(request.key(model.digest)) for request in ASKED]
+        assert "went away and did not come back" in got[-1].fault
+        assert f"waiting for another run or worker that asks a model on {waited_for}" in one.notes
+        gone = [note.split(" ")[0] for note in one.notes if "went away and did not come back" in note]
+        assert sorted(gone) == sorted(urls)
 
 
 # Between orders

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from evals.backends.base import EMBEDDED_SPEC
 from evals.options import PACKAGE
 from tests.evals_run import Evals, write_task
 from tests.fault_server import ANSI, NUL, THINKING_ONLY, FaultServer, answer, closed_port, error
@@ -167,6 +168,8 @@ def test_broken_cases_are_told_all_at_once_before_any_model_is_asked(
         (["--concurrency", "1.5"], "whole number"),
         (["--reply-timeout", "soon"], "--reply-timeout is 'soon'"),
         (["--ollama-host", "ftp://x"], "is no address"),
+        (["--ollama-host", "http://user:secret@x"], "--ollama-host holds a name or a password"),
+        (["--ollama-host", "user:secret@x", "--model", "replay:/nowhere"], "holds a name or a password"),
         (["--model", "gguf:"], "names nothing after 'gguf:'"),
         (["--model", "gguf:/no/such/file.gguf", "--model", "replay:/nowhere"], ""),
         (["--golden", "/no/such/folder"], "there is no golden folder"),
@@ -178,6 +181,14 @@ def test_usage_errors_end_with_4_or_1_and_a_sentence(evals: Evals, arguments: li
     assert done.status == (4 if said else 1), done.out
     assert said in done.out
     assert "Traceback" not in done.out
+
+
+@pytest.mark.parametrize("model", ["tiny", EMBEDDED_SPEC])
+def test_a_password_in_an_address_is_neither_kept_nor_told(evals: Evals, model: str) -> None:
+    done = evals.run("--ollama-host", "http://user:secret@127.0.0.1:9", models=[model])
+    assert done.status == 4
+    assert "secret" not in done.out
+    assert not list(evals.reports.rglob("*.json*"))
 
 
 def test_an_empty_golden_folder_is_an_error(evals: Evals, tmp_path: Path) -> None:

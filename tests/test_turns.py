@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from evals.turns import THIS_MACHINE, turn, turn_file
+from evals.turns import THIS_MACHINE, one_name, turn, turn_file
 from tests.conftest import MakeReplies, chat_request, tiny_model
 from tests.fault_server import FaultServer
 
@@ -109,7 +109,15 @@ def test_each_place_has_its_own_turn(other: str) -> None:
 
 @pytest.mark.parametrize("name", ["http://localhost:11434", "http://[::1]:11434"])
 def test_the_names_of_this_machine_are_one_place(name: str) -> None:
+    assert one_name(name) == PLACE
     assert turn_file(name) == turn_file(PLACE)
+
+
+@pytest.mark.parametrize(
+    "place", [PLACE, "http://example.org:11434", "http://localhost.example.org:1", THIS_MACHINE]
+)
+def test_any_other_place_has_the_name_that_it_is_given(place: str) -> None:
+    assert one_name(place) == place
 
 
 def test_a_wait_that_is_cancelled_leaves_the_turn_to_others() -> None:

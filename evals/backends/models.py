@@ -75,7 +75,7 @@ async def resolve_models(
     found: dict[ModelSpec, Model | ModelUnavailable] = {}
     notes: list[str] = []
     remote = [spec for spec in specs if spec.backend == "ollama"]
-    if remote:
+    if remote or hosts:
         from evals.backends import ollama_hosts
 
         answers, notes = await ollama_hosts.resolve(remote, hosts)

@@ -46,9 +46,16 @@ def server_url(host: str | None) -> str:
     """The address of `--ollama-host`, else `OLLAMA_HOST`, else the default; raises `SettingsError`.
 
     Read as Ollama reads it: the port is 11434 without a scheme, 80 with http:// and 443 with https://.
-    `OLLAMA_HOST=0.0.0.0` or `:8080` says where a server listens; a client reaches it at 127.0.0.1.
+    `OLLAMA_HOST=0.0.0.0` or `:8080` says where a server listens; a client reaches it at 127.0.0.1. An address that
+    holds a name or a password is refused, and not repeated: addresses stand in run records.
     """
-    text = (host or "").strip() or os.environ.get("OLLAMA_HOST", "").strip() or "127.0.0.1"
+    given = (host or "").strip()
+    text = given or os.environ.get("OLLAMA_HOST", "").strip() or "127.0.0.1"
+    if "@" in text:
+        raise SettingsError(
+            f"{'--ollama-host' if given else 'OLLAMA_HOST'} holds a name or a password in its address, which a run's record "
+            "would keep; leave it out, and reach a server that wants one through a tunnel, such as ssh -L"
+        )
     bare = f"[{text}]" if _is_ipv6(text) else text
     try:
         parts = urlsplit(bare if "://" in bare else f"http://{bare}")

@@ -14,6 +14,7 @@ import ollama
 from evals.backends.base import Model, ModelSpec
 from evals.backends.ollama import NOT_OLLAMA, client, server_url, words
 from evals.errors import ModelUnavailable
+from evals.turns import one_name
 
 LOOK_TIMEOUT_S = 30.0
 
@@ -24,9 +25,13 @@ async def resolve(
     """Each model with its digest and capabilities, or why it cannot be asked; and a note on each server left out.
 
     A model is asked on every server that has it with the digest of the first one that has it; `details["servers"]`
-    are their addresses. `hosts` are none for the default server. Raises `SettingsError` for one that is no address.
+    are their addresses. `hosts` are none for the default server; one that has two names among them is asked under the
+    first. Raises `SettingsError` for one that is no address, although no model is to be asked there.
     """
-    urls = list(dict.fromkeys(server_url(host) for host in hosts or (None,)))
+    named: dict[str, str] = {}
+    for url in map(server_url, hosts or (None,)):
+        named.setdefault(one_name(url), url)
+    urls = list(named.values()) if specs else []
     at: dict[str, list[Model | ModelUnavailable]] = {}
 
     async def look(url: str) -> None:

@@ -624,6 +624,26 @@ def test_what_is_no_host_is_refused_with_its_text(host: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "host",
+    [
+        "http://user:secret@example.org",
+        "user:secret@example.org:11434",
+        "https://user:sec/ret@example.org",
+        "http://secret@example.org",
+    ],
+)
+@pytest.mark.parametrize("option", [True, False], ids=["option", "variable"])
+def test_a_host_with_a_name_or_a_password_is_refused_without_repeating_it(
+    monkeypatch: pytest.MonkeyPatch, host: str, option: bool
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "" if option else host)
+    with pytest.raises(SettingsError, match="holds a name or a password") as caught:
+        server_url(host if option else None)
+    assert str(caught.value).startswith("--ollama-host" if option else "OLLAMA_HOST")
+    assert "sec" not in str(caught.value) and "user" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("option", "variable", "url"),
     [
         (None, None, "http://127.0.0.1:11434"),

@@ -46,6 +46,26 @@ def test_a_server_that_is_named_twice_is_asked_once(servers: list[FaultServer]) 
     assert [one.path for one in servers[0].asked] == ["/api/tags", "/api/show"]
 
 
+def test_a_server_that_is_named_by_two_names_of_this_machine_is_asked_once(
+    servers: list[FaultServer],
+) -> None:
+    url = servers[0].url
+    other = url.replace("127.0.0.1", "localhost")
+    assert servers_of(look_up(url, other)[0]) == (url, [url])
+    assert servers_of(look_up(other, url)[0]) == (other, [other])
+
+
+@pytest.mark.parametrize("host", ["ftp://example.org", "http://user:secret@example.org"])
+def test_an_address_that_cannot_be_used_is_refused_although_nobody_is_asked_there(host: str) -> None:
+    with pytest.raises(SettingsError):
+        anyio.run(resolve, [], [host])
+
+
+def test_where_no_model_is_asked_no_server_is(servers: list[FaultServer]) -> None:
+    assert anyio.run(resolve, [], [servers[0].url]) == ([], [])
+    assert servers[0].asked == []
+
+
 def test_a_server_that_is_down_is_left_out_and_told(servers: list[FaultServer]) -> None:
     servers[0].go_away()
     urls = [one.url for one in servers]
