@@ -102,3 +102,8 @@ def first_line(error: object, cleaned: Callable[[str], str] = str) -> str:
     """
     lines = cleaned(str(error)).strip().splitlines() or [type(error).__name__]
     return lines[0][:200]
+
+
+def late(timeout_s: float) -> BackendFault:
+    """The fault of a reply that took longer than `--reply-timeout`."""
+    return BackendFault(f"no whole reply within {timeout_s:g} s (--reply-timeout); the request was given up")

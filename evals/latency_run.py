@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from evals.backends.base import Model, parse_specs
 from evals.cases import load_golden
-from evals.controller import NARROWEST
+from evals.controller import console_like
 from evals.errors import RunRecordError, SettingsError
 from evals.latency import Kind, Latency
 from evals.latency_asking import CASES, COLD_ROUNDS, KEEPS_LOADED, Timing, kinds_of, timed_requests
@@ -203,15 +202,8 @@ class LatencyPass:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        writer = self._config.get_terminal_writer()
         text = io.StringIO()
-        console = Console(
-            file=text,
-            width=max(NARROWEST, writer.fullwidth),
-            force_terminal=writer.hasmarkup,
-            no_color=not writer.hasmarkup,
-            highlight=False,
-        )
+        console = console_like(self._config, text)
         console.print()
         if self._latencies:
             print_latency(console, self._latencies)

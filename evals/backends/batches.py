@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 
 from evals.backends.base import ChatRequest, ModelReply
-from evals.errors import BackendFault
+from evals.errors import BackendFault, late
 
 BATCH = 8
 WINDOW = 32
@@ -191,8 +191,7 @@ class BatchedModel:
     def _reply(self, one: _Waiting, row: Row, began: float) -> ModelReply | BackendFault:
         if row.late:
             return BackendFault(
-                f"no whole reply within {self._timeout_s:g} s (--reply-timeout); the request was given up; "
-                "--concurrency 1 asks one at a time, so that none shares its time with a batch"
+                f"{late(self._timeout_s)}; --concurrency 1 asks one at a time, so that none shares its time with a batch"
             )
         return ModelReply(
             text=row.text,

@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from evals.backends.base import ChatRequest, Model, ModelReply, ModelSpec
 from evals.backends.weights import EMBEDDED_NAME, gguf_file, sha256_of
-from evals.errors import BackendFault, ModelUnavailable
+from evals.errors import BackendFault, ModelUnavailable, late
 
 # Slots share the processor: see benchmarks/NOTES.md for what more of them bring.
 SLOTS = 4
@@ -69,9 +69,7 @@ class EmbeddedModel:
             with anyio.fail_after(self._timeout_s):
                 return await anyio.to_thread.run_sync(self._chat, request, abandon_on_cancel=True)
         except TimeoutError as error:
-            raise BackendFault(
-                f"no whole reply within {self._timeout_s:g} s (--reply-timeout); the request was given up"
-            ) from error
+            raise late(self._timeout_s) from error
 
     def _load(self) -> tuple[Any, float]:
         with self._loading:

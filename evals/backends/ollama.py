@@ -19,7 +19,7 @@ import ollama
 
 from evals.backends.base import ChatRequest, Model, ModelReply
 from evals.backends.http_faults import LOOPBACK, retry_after_s
-from evals.errors import BackendFault, ConnectionBroke, ServerBusy, SettingsError, TransientFault
+from evals.errors import BackendFault, ConnectionBroke, ServerBusy, SettingsError, TransientFault, late
 
 Answer = TypeVar("Answer")
 
@@ -137,9 +137,7 @@ class OllamaModel:
             with anyio.fail_after(self._timeout_s):
                 return await self._stream(request)
         except (TimeoutError, httpx.ReadTimeout) as error:
-            raise BackendFault(
-                f"no whole reply within {self._timeout_s:g} s (--reply-timeout); the request was given up"
-            ) from error
+            raise late(self._timeout_s) from error
         except UnicodeEncodeError as error:
             raise BackendFault(
                 f"the prompt cannot be sent: it is no valid Unicode ({error.reason})"

@@ -31,6 +31,7 @@ from evals.errors import (
     SettingsError,
     TransientFault,
     first_line,
+    late,
 )
 
 LOOK_TIMEOUT_S = 30.0
@@ -285,9 +286,7 @@ class OpenAIModel:
             with anyio.fail_after(self._timeout_s):
                 reply = await self._stream(request)
         except (TimeoutError, httpx.ReadTimeout) as error:
-            raise BackendFault(
-                f"no whole reply within {self._timeout_s:g} s (--reply-timeout); the request was given up"
-            ) from error
+            raise late(self._timeout_s) from error
         except UnicodeEncodeError as error:
             raise BackendFault(
                 f"the prompt cannot be sent: it is no valid Unicode ({error.reason})"
