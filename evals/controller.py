@@ -9,7 +9,7 @@ import contextlib
 import io
 import json
 import time
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from _pytest.junitxml import xml_key
@@ -87,6 +87,7 @@ class Controller:
         cases = self._run.expect([name_of(nodeid) for nodeid in nodeids])
         if self._progress:
             self._progress.total = cases
+            self._progress.unit = "cases" if self._run.settings.repeats == 1 else "replies"
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logstart(self) -> None:
@@ -138,15 +139,8 @@ class Controller:
             terminalreporter.write_line(f"ERROR: {self._error or 'no case was judged'}", red=True)
             return
         run = self._run
-        writer = self._config.get_terminal_writer()
         text = io.StringIO()
-        console = Console(
-            file=text,
-            width=max(NARROWEST, writer.fullwidth),
-            force_terminal=writer.hasmarkup,
-            no_color=not writer.hasmarkup,
-            highlight=False,
-        )
+        console = console_like(self._config, text)
         print_summary(
             console,
             run.summary,
@@ -159,6 +153,18 @@ class Controller:
             snapshots=run.snapshots,
         )
         terminalreporter.write(text.getvalue())
+
+
+def console_like(config: pytest.Config, file: IO[str]) -> Console:
+    """A console that writes to `file` as pytest's terminal would take it: its width, and colours only if it has them."""
+    writer = config.get_terminal_writer()
+    return Console(
+        file=file,
+        width=max(NARROWEST, writer.fullwidth),
+        force_terminal=writer.hasmarkup,
+        no_color=not writer.hasmarkup,
+        highlight=False,
+    )
 
 
 def selected_in_words(run: GoldenRun) -> str:

@@ -69,6 +69,8 @@ def judge_run(
         return GateVerdict(state, sentence, tuple(problems))
     if not enforce_floors:
         return GateVerdict("measured", "Measured only (--no-gate): floors are shown, not enforced.")
+    if not selection.checks:
+        return GateVerdict("partial", "No verdict: no check was selected.")
     if not selection.floors:
         return GateVerdict("ungated", "No task sets a floor: nothing was gated.")
     if selection.partial:

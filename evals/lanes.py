@@ -165,7 +165,8 @@ class Lane:
                 )
             finally:
                 self._busy -= 1
-            if load := load_of(time.monotonic(), reply.total_s, reply.load_s):
+            load = load_of(time.monotonic(), reply.total_s, reply.load_s)
+            if load and self.place:  # a replay tells of loads that were
                 self._loads.append(load)
             if watch is None or reply.fault:
                 await work.tell([(request, reply)])

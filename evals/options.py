@@ -85,7 +85,7 @@ _FLAGS = {
     "no_store": "neither read nor keep replies",
     "no_gate": "measure only: floors are shown, not enforced",
     "share_server": "ask several models of one server at the same time: it has memory for all of them",
-    "snapshot_strict": "fail where an answer's verdict is another than its snapshot's",
+    "snapshot_strict": "fail where an answer's verdict is another than its snapshot's, or nothing is recorded",
     "snapshot_ci": "allow --snapshot-update although CI is set",
     "run_code": "run code that models write, although this machine cannot fence it in (not needed on Linux)",
 }
@@ -121,6 +121,8 @@ def _list(config: pytest.Config, name: str) -> tuple[str, ...]:
         f"GOLDENGATE_{name.upper()}", ""
     ).split(",")
     parts = [part.strip() for text in given for part in text.split(",")]
+    if config.getoption(f"gg_{name}", None) and not any(parts):
+        raise pytest.UsageError(f"{_flag(name)} names nothing: is a variable of the shell not set?")
     return tuple(dict.fromkeys(part for part in parts if part)) or tuple(config.getini(f"goldengate_{name}"))
 
 
@@ -215,6 +217,10 @@ def run_settings(config: pytest.Config) -> RunSettings:
 
 
 def _given_settings(config: pytest.Config) -> RunSettings:
+    if _on(config, "snapshot_strict") and _on(config, "no_gate"):
+        raise pytest.UsageError(
+            "--snapshot-strict enforces and --no-gate only measures; leave one of them out"
+        )
     return RunSettings(
         models=_list(config, "model"),
         golden=str(_folder(config, "golden")),

@@ -214,11 +214,16 @@ def _figures(model: str, records: Sequence[CaseRecord]) -> ModelFigures:
     return ModelFigures(
         model=model,
         replies=len(records),
-        outcomes=dict(Counter(record.outcome for record in records).most_common()),
-        causes=dict(causes.most_common()),
-        faults=dict(Counter(record.fault for record in records if record.fault).most_common()),
+        outcomes=_by_count(Counter(record.outcome for record in records)),
+        causes=_by_count(causes),
+        faults=_by_count(Counter(record.fault for record in records if record.fault)),
         tokens_per_s=statistics.median(speeds) if speeds else None,
         first_token_s=statistics.median(firsts) if firsts else None,
         completion_tokens=sum(record.tokens.get("completion") or 0 for record in records),
         retried=sum(bool(record.retries) for record in records),
     )
+
+
+def _by_count(counts: Mapping[str, int]) -> dict[str, int]:
+    """Most frequent first; names of one count in order, so that two runs can be compared line by line."""
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))

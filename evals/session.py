@@ -152,6 +152,16 @@ class GoldenRun:
             self.models = tuple(model for model in found if isinstance(model, Model))
             if not self.models:
                 raise SettingsError("no model can be asked:\n" + "\n".join(self.unavailable.values()))
+            for model in self.models:
+                recorded = (
+                    model.details["repeats"] if model.spec.backend == "replay" else self.settings.repeats
+                )
+                if recorded < self.settings.repeats:
+                    times = "once" if recorded == 1 else f"{recorded} times"
+                    raise SettingsError(
+                        f"{model.label}: each case was asked {times} there, so --repeats {self.settings.repeats} has no "
+                        "answers; leave it out"
+                    )
             if self._going_on is not None:
                 refuse_changes(self._going_on, self.models, self.tasks, self.folder)
                 self.resumed = self.asking.go_on(self.folder)

@@ -387,3 +387,19 @@ def test_an_option_of_ours_beside_other_tests_is_a_mistake(evals: Evals, elsewhe
     done = evals.pytest(elsewhere, "test_own.py", "--model", "tiny")
     assert done.status == 4
     assert "--model is for golden cases" in done.out
+
+
+def test_a_model_that_names_nothing_is_no_wish_for_the_default(evals: Evals) -> None:
+    done = evals.run("--model", "", models=[])
+
+    assert done.status == 4
+    assert "--model names nothing: is a variable of the shell not set?" in done.out
+
+
+def test_a_replay_tells_of_no_loads(evals: Evals) -> None:
+    recorded = evals.run().folder  # the server tells of 2 s of loading with every reply
+
+    done = evals.run(models=[f"replay:{recorded}"])
+
+    assert done.status == 0
+    assert "was loaded" not in done.out

@@ -148,3 +148,12 @@ def test_agreement_alone_is_no_partial_pass_where_replies_are_missing(
     assert done.status == 1
     assert done.summary["gate"]["state"] == "fails"
     assert "6 of the replies that were to agree never came" in done.out
+
+
+def test_a_replay_has_no_more_repeats_than_were_recorded(evals: Evals) -> None:
+    once = evals.run()
+
+    done = evals.run("--repeats", "2", models=[f"replay:{once.folder}"])
+
+    assert done.status == 4
+    assert "each case was asked once there, so --repeats 2 has no answers" in done.out

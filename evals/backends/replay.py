@@ -29,7 +29,8 @@ def resolve(spec: ModelSpec) -> Model | ModelUnavailable:
         names = ", ".join(f"replay:{folder}#{label}" for label in models)
         return ModelUnavailable(f"{spec.text}: the run {said}; there are: {names}")
     recorded = models[wanted]
-    details = {**recorded.details, "replay_of": recorded.label, "folder": folder}
+    repeats = run.settings.get("repeats", 1)
+    details = {**recorded.details, "replay_of": recorded.label, "folder": folder, "repeats": repeats}
     return Model(spec, recorded.digest, thinks=recorded.thinks, details=details)
 
 

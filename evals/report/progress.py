@@ -42,13 +42,14 @@ class Progress:
         # When each of the latest replies came and its tokens; the first entry is only where time starts.
         self._fresh = deque([(self._started, 0)], maxlen=RECENT + 1)
         self._where = ""
+        self.unit = "cases"
         self.total = 0
         self.done = 0
 
     def begin(self) -> None:
         """Show the line before there is anything to tell: the first reply waits for the model to load."""
         if self._live and not self._width and not self.done:
-            self._show(f"0/{self.total} cases  waiting for the first reply")
+            self._show(f"0/{self.total} {self.unit}  waiting for the first reply")
 
     def replied(self, tokens: int) -> None:
         """A model has answered, in so many tokens; its test may come later."""
@@ -95,7 +96,7 @@ class Progress:
     def text(self, now: float) -> str:
         """The line itself; figures first, since the end may be cut."""
         total = f"/{self.total}" if self.total else ""
-        parts = [f"{self.done}{total} cases"]
+        parts = [f"{self.done}{total} {self.unit}"]
         if (rate := self.tokens_per_s()) is not None:
             parts.append(f"{rate:.0f} tok/s")
         if (left := self.seconds_left(now)) is not None:

@@ -48,7 +48,8 @@ def print_summary(
         console.print()
         console.print(Text(figures.model, style="bold"))
         scores = [score for score in summary.scores if score.model == figures.model]
-        console.print(_score_tables(scores, full=console.width >= FULL_TABLE_COLUMNS))
+        if scores:
+            console.print(_score_tables(scores, full=console.width >= FULL_TABLE_COLUMNS))
         console.print(Padding(_figures(figures, figure_lines(summary, figures.model)), (0, 0, 0, 2)))
     for message in unavailable.values():
         console.print()
@@ -105,7 +106,9 @@ def _figures(figures: ModelFigures, extra: Iterable[str]) -> Group:
         lines += [Text(f"  {count:>5}  {shorten(cause, 66)}") for cause, count in shown]
         if len(figures.causes) > CAUSES_SHOWN:
             lines.append(
-                Text(f"         and {len(figures.causes) - CAUSES_SHOWN} rarer causes, in report.md")
+                Text(
+                    f"         and {_counted(len(figures.causes) - CAUSES_SHOWN, 'rarer cause')}, in report.md"
+                )
             )
     for fault, count in figures.faults.items():
         lines.append(Text(f"no reply ({count}): {shorten(fault, 300)}", style="red"))
@@ -117,6 +120,10 @@ def _figures(figures: ModelFigures, extra: Iterable[str]) -> Group:
         Text(f"speed: {speed_line(figures.tokens_per_s, figures.first_token_s, figures.completion_tokens)}")
     )
     return Group(*lines)
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}{'s' * (count != 1)}"
 
 
 def _print_verdict(console: Console, verdict: GateVerdict, *, folder: Path, complete: bool) -> None:
