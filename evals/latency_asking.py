@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from evals.backends.base import ChatRequest, Model, ModelReply, ModelSpec
+from evals.backends.http_faults import LOOPBACK
+from evals.backends.models import computed_here
 from evals.cases import GoldenTask
 from evals.errors import BackendFault
 from evals.latency import Kind, Latency, latency_of, with_nonce, with_one_context
@@ -23,7 +25,6 @@ from evals.sampling import sample_cases
 CASES = 8
 COLD_ROUNDS = 3
 NONCE_BYTES = 8
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 SERVER_LIMIT_S = 5.0
 KEEPS_LOADED = "openai"
 """The backend whose models are timed warm only: its protocol has no way to unload one."""
@@ -113,7 +114,7 @@ class Timing:
 
 def computes_here(model: Model) -> bool:
     """Whether the model is computed on this machine, as far as its address tells."""
-    if model.spec.backend in ("gguf", "hf"):
+    if computed_here(model):
         return True
     return urlsplit(str(model.details.get("server", ""))).hostname in LOOPBACK
 

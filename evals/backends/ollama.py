@@ -19,7 +19,15 @@ import ollama
 
 from evals.backends.base import ChatRequest, Model, ModelReply
 from evals.backends.http_faults import LOOPBACK, retry_after_s
-from evals.errors import BackendFault, ConnectionBroke, ServerBusy, SettingsError, TransientFault, late
+from evals.errors import (
+    BackendFault,
+    ConnectionBroke,
+    ServerBusy,
+    SettingsError,
+    TransientFault,
+    first_line,
+    late,
+)
 
 Answer = TypeVar("Answer")
 
@@ -241,26 +249,20 @@ def _seconds(nanoseconds: int | None) -> float | None:
     return None if nanoseconds is None else nanoseconds * _NANO
 
 
-def words(error: object) -> str:
-    """The first line of what an error says, in 200 characters at most."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
-
-
 def fault_of(error: Exception, name: str) -> BackendFault:
     """What the client raised about the model `name`, in our words: whether asking again may help, and what else might."""
     if isinstance(error, ollama.ResponseError):
         return _said_fault(error, name)
     if isinstance(error, (ConnectionError, httpx.TransportError)):
-        return ConnectionBroke(f"the connection broke: {words(error)}")
+        return ConnectionBroke(f"the connection broke: {first_line(error)}")
     if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
         return TransientFault(f"the server sent malformed JSON: {error}")
-    return BackendFault(f"the server sent a reply of another shape: {words(error)}")
+    return BackendFault(f"the server sent a reply of another shape: {first_line(error)}")
 
 
 def _said_fault(error: ollama.ResponseError, name: str) -> BackendFault:
     status = error.status_code
-    said = words(error.error or "no reason given")
+    said = first_line(error.error or "no reason given")
     if _TOO_LARGE in said:
         return BackendFault(f"{said}; {MEMORY_ADVICE}")
     if any(one in error.error for one in _RAN_OUT):

@@ -12,8 +12,8 @@ import httpx
 import ollama
 
 from evals.backends.base import Model, ModelSpec
-from evals.backends.ollama import NOT_OLLAMA, client, server_url, words
-from evals.errors import ModelUnavailable
+from evals.backends.ollama import NOT_OLLAMA, client, server_url
+from evals.errors import ModelUnavailable, first_line
 from evals.turns import one_name
 
 LOOK_TIMEOUT_S = 30.0
@@ -82,7 +82,9 @@ async def _look(specs: Sequence[ModelSpec], url: str) -> list[Model | ModelUnava
         except (ConnectionError, httpx.TimeoutException) as error:
             return [ModelUnavailable(_not_running(url, error, spec)) for spec in specs]
         except NOT_OLLAMA as error:
-            reason = f"{url} answers, but not as Ollama does ({words(error)}); is it another service's port?"
+            reason = (
+                f"{url} answers, but not as Ollama does ({first_line(error)}); is it another service's port?"
+            )
             return [ModelUnavailable(f"{spec.text}: {reason}") for spec in specs]
         there = {entry.model: entry for entry in listed if entry.model}
         found: list[Model | ModelUnavailable] = []
@@ -103,7 +105,7 @@ async def _describe(
     try:
         shown = await server.show(entry.model)
     except (ConnectionError, *NOT_OLLAMA) as error:
-        return ModelUnavailable(f"{spec.text}: {url} lists it but cannot show it: {words(error)}")
+        return ModelUnavailable(f"{spec.text}: {url} lists it but cannot show it: {first_line(error)}")
     if not entry.digest:
         return ModelUnavailable(f"{spec.text}: {url} tells no digest for it; update Ollama")
     capabilities = [str(one) for one in shown.capabilities or []]
