@@ -46,11 +46,24 @@ class Options(Strict):
     )
 
 
+Margin = Annotated[float, Field(ge=0, lt=1)]
+
+
 class VersusBaseline(Strict):
     """What a comparison with a baseline must show, by capability."""
 
-    superior: list[CapabilityName] = []
-    non_inferior: dict[CapabilityName, float] = Field(default={}, description="capability -> margin")
+    superior: list[CapabilityName] = Field(default=[], description="must be better than the baseline")
+    non_inferior: dict[CapabilityName, Margin] = Field(
+        default={},
+        description="must not be worse by more than this margin, a fraction; 0: no new miss at all",
+    )
+    ratio: dict[CapabilityName, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default={}, description="must reach this share of the baseline's pass rate"
+    )
+    guards: dict[Annotated[str, Field(pattern=ID_PATTERN)], Margin] = Field(
+        default={},
+        description="other tasks, each not worse by more than this margin in any of its capabilities",
+    )
 
 
 class Gate(Strict):
@@ -91,6 +104,11 @@ class CaseEntry(Strict):
         default="gate", description="dev: may be used for prompts and training data; gate: judges only"
     )
     tags: list[str] = Field(default=[], description="the first is the difficulty: easy, medium or hard")
+    cluster: str | None = Field(
+        default=None,
+        pattern=ID_PATTERN,
+        description="cases of one cluster, such as those of one source note, are not independent of each other",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +144,7 @@ class GoldenCase:
     checks: tuple[CaseCheck, ...]
     split: Split = "gate"
     wrong: tuple[str, ...] = ()
+    cluster: str = ""
 
     @property
     def asks_for_refusal(self) -> bool:

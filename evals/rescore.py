@@ -157,7 +157,9 @@ class _Judging:
             return None
         checks = tuple(check_record(*one) for one in judge_reply(case, reply, request.messages[-1].content))
         outcome = classify(reply).value
-        judged = replace(record, checks=checks, outcome=outcome, tags=case.tags, split=case.split)
+        judged = replace(
+            record, checks=checks, outcome=outcome, tags=case.tags, split=case.split, cluster=case.cluster
+        )
         self.records.append(judged)
         self.repeats.take(judged, reply)
         return judged

@@ -81,6 +81,7 @@ class CaseRecord:
     stored: bool = False
     tags: tuple[str, ...] = ()
     split: str = "gate"
+    cluster: str = ""
 
     def to_json(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in self.__slots__}

@@ -79,6 +79,7 @@ def reply_message(need: Need, reply: Reply, asking: Asking) -> dict[str, Any]:
         message["reply"] = reply.reply.to_json()
         message["tags"] = need.case.tags
         message["split"] = need.case.split
+        message["cluster"] = need.case.cluster
         message["stored"] = reply.key in asking.replies.stored
     return message
 
@@ -341,7 +342,8 @@ class GoldenRun:
             if key in written:
                 continue
             case = self._open.setdefault(key, _OpenCase())
-            case.tags, case.split = items[0].need.case.tags, items[0].need.case.split
+            asked = items[0].need.case
+            case.tags, case.split, case.cluster = asked.tags, asked.split, asked.cluster
             names = {check.name for check in case.checks}
             case.checks += [check_record(item.check, lost) for item in items if item.check.label not in names]
 
@@ -366,6 +368,7 @@ class GoldenRun:
             stored=case.stored,
             tags=case.tags,
             split=case.split,
+            cluster=case.cluster,
         )
         self.records.append(record)
         self.writer.add(record, reply)
@@ -382,6 +385,7 @@ class _OpenCase:
         self.stored = False
         self.tags: tuple[str, ...] = ()
         self.split = "gate"
+        self.cluster = ""
 
     def take(self, message: Mapping[str, Any]) -> None:
         if "check" in message:
@@ -392,3 +396,4 @@ class _OpenCase:
             self.stored = bool(message["stored"])
             self.tags = tuple(message["tags"])
             self.split = message["split"]
+            self.cluster = message["cluster"]

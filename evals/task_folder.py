@@ -267,6 +267,7 @@ class TaskReader:
             checks=tuple(bound),
             split=entry.split,
             wrong=tuple(entry.wrong),
+            cluster=entry.cluster or "",
         )
         # Answers judged by an expectation that means nothing would only repeat its problem.
         for field, what in _answer_problems(case, prompt, thorough=self.thorough) if sound else ():
