@@ -46,21 +46,18 @@ class Options(Strict):
     )
 
 
-Margin = Annotated[float, Field(ge=0, lt=1)]
-
-
 class VersusBaseline(Strict):
     """What a comparison with a baseline must show, by capability."""
 
     superior: list[CapabilityName] = Field(default=[], description="must be better than the baseline")
-    non_inferior: dict[CapabilityName, Margin] = Field(
+    non_inferior: dict[CapabilityName, float] = Field(
         default={},
         description="must not be worse by more than this margin, a fraction; 0: no new miss at all",
     )
-    ratio: dict[CapabilityName, Annotated[float, Field(gt=0, le=1)]] = Field(
+    ratio: dict[CapabilityName, Annotated[float, Field(gt=0)]] = Field(
         default={}, description="must reach this share of the baseline's pass rate"
     )
-    guards: dict[Annotated[str, Field(pattern=ID_PATTERN)], Margin] = Field(
+    guards: dict[Annotated[str, Field(pattern=ID_PATTERN)], float] = Field(
         default={},
         description="other tasks, each not worse by more than this margin in any of its capabilities",
     )
@@ -204,7 +201,7 @@ def read_golden(
     loaded: list[GoldenTask] = []
     problems: list[Problem] = []
     for name in dict.fromkeys(tasks or folders):
-        reader = TaskReader(folders[name], thorough=thorough)
+        reader = TaskReader(folders[name], thorough=thorough, tasks=folders.keys())
         task = reader.read()
         problems += reader.problems
         if task:

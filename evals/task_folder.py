@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -30,9 +30,10 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 class TaskReader:
     """Reads one task's folder, collecting problems; `thorough` also judges what takes long."""
 
-    def __init__(self, folder: Path, *, thorough: bool = True) -> None:
+    def __init__(self, folder: Path, *, thorough: bool, tasks: Collection[str]) -> None:
         self.folder = folder
         self.thorough = thorough
+        self.tasks = tasks
         self.problems: list[Problem] = []
         self._nothing_expected: dict[type[Strict], Strict] = {}
 
@@ -82,12 +83,20 @@ class TaskReader:
         fractions: dict[Location, float] = {
             ("floors", name): value for name, value in head.gate.floors.items()
         }
-        margins = head.gate.versus_baseline.non_inferior.items()
-        fractions |= {("versus_baseline", "non_inferior", name): value for name, value in margins}
+        versus = head.gate.versus_baseline
+        fractions |= {
+            ("versus_baseline", field, name): value
+            for field in ("non_inferior", "ratio", "guards")
+            for name, value in getattr(versus, field).items()
+        }
         for location, value in fractions.items():
             if not 0 <= value <= 1:
                 what = f"{value:g} is no fraction between 0 and 1"
                 self._say(doc, ("gate", *location), what, "0.95, not 95")
+        for name in versus.guards:
+            if name not in self.tasks or name == head.task:
+                what = "is the task itself" if name == head.task else "there is no such task"
+                self._say(doc, ("gate", "versus_baseline", "guards", name), what, "name another task")
 
     def _check_judged(self, doc: Document, head: TaskFile, cases: list[GoldenCase]) -> None:
         """Floors and comparisons of a capability that no check has would hold without a trial."""
@@ -98,9 +107,10 @@ class TaskReader:
         named: list[tuple[Location, Capability]] = [(("floors", name), name) for name in gate.floors]
         superior = enumerate(gate.versus_baseline.superior)
         named += [(("versus_baseline", "superior", index), name) for index, name in superior]
-        named += [
-            (("versus_baseline", "non_inferior", name), name) for name in gate.versus_baseline.non_inferior
-        ]
+        for field in ("non_inferior", "ratio"):
+            named += [
+                (("versus_baseline", field, name), name) for name in getattr(gate.versus_baseline, field)
+            ]
         for location, capability in named:
             if capability not in judged:
                 what = f"no check of this task has the capability {capability.value!r}"
