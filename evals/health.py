@@ -11,8 +11,8 @@ from itertools import combinations
 from rapidfuzz import fuzz, utils
 
 from evals.cases import GoldenCase, GoldenTask
+from evals.power import smallest_drop
 from evals.runs import CaseRecord
-from evals.stats import smallest_drop
 
 # Two inputs whose texts agree by this percentage, word order left aside, ask nearly the same.
 NEAR = 85.0

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from evals.cases import GoldenTask, load_golden
 from evals.health import ENOUGH_ANSWERS, Lengths, near_pairs, task_health
+from evals.power import smallest_drop
 from evals.runs import CaseRecord
-from evals.stats import smallest_drop
 from tests.golden_folder import write_golden
 from tests.records import check, record
 
