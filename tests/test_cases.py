@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,47 @@ def test_a_case_judges_unless_it_says_that_it_may_be_tuned_on(tmp_path: Path) ->
     ]
 
 
+def test_a_case_stands_alone_unless_it_names_its_cluster(tmp_path: Path) -> None:
+    golden = write_golden(tmp_path, cases=CASES + DEV_CASE + "  cluster: water\n")
+
+    assert [case.cluster for case in load_golden(golden)[0].cases] == ["", "water"]
+
+
+def ten_words(text: str) -> set[tuple[str, ...]]:
+    """Every ten words in a row."""
+    words = text.lower().split()
+    return {tuple(words[start : start + 10]) for start in range(len(words) - 9)}
+
+
+def shared_passages(golden: Path) -> list[tuple[str, str]]:
+    """Pairs of cases of a task with ten words in a row in common, which no cluster holds together."""
+    return [
+        (one.id, other.id)
+        for task in load_golden(golden)
+        for (one, words), (other, others) in combinations(
+            [(case, ten_words(case.input)) for case in task.cases], 2
+        )
+        if not words.isdisjoint(others) and (one.cluster or one.id) != (other.cluster or other.id)
+    ]
+
+
+def test_real_cases_that_share_a_passage_are_one_cluster() -> None:
+    assert shared_passages(REAL) == []
+
+
+@pytest.mark.parametrize(("cluster", "found"), [("", [("sky", "sea")]), ("  cluster: passage\n", [])])
+def test_a_shared_passage_is_found_where_no_cluster_holds_it(
+    cluster: str, found: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    passage = "The kiln of the upper village is fired"
+    first, second = CASES + cluster, DEV_CASE + cluster
+    cases = first.replace("The sky", f"{passage} on Fridays. The sky") + second.replace(
+        "The sea", f"Why? {passage}  on Fridays. The sea"
+    )
+
+    assert shared_passages(write_golden(tmp_path, cases=cases)) == found
+
+
 def test_wrong_answers_are_held_to_it_by_lint_alone(tmp_path: Path) -> None:
     golden = write_golden(tmp_path, cases=CASES + DEV_CASE.replace("[grey]", "[blue]"))
 
@@ -256,6 +298,7 @@ SAME_HASH: dict[str, Edit] = {
     "tags": ("cases.yaml", "tags: [easy]", "tags: [hard, sea]"),
     "a reference": ("cases.yaml", "reference: '\"blue\"'", "reference: '\"deep blue\"'"),
     "a split": ("cases.yaml", "tags: [easy]", "tags: [easy]\n  split: dev"),
+    "a cluster": ("cases.yaml", "tags: [easy]", "tags: [easy]\n  cluster: note-7"),
     "a wrong answer": ("cases.yaml", "tags: [easy]", "tags: [easy]\n  wrong: [red]"),
     "quotes": ("cases.yaml", "input: The sea.", 'input: "The sea."'),
 }

@@ -38,7 +38,7 @@ def markdown_report(
         model = next(one for one in info.models if one.label == figures.model)
         lines += [f"## {escaped(figures.model)}", "", f"digest `{model.digest[:12]}`", ""]
         rows = [score_cells(score) for score in summary.scores if score.model == figures.model]
-        lines += [*_table(SCORE_COLUMNS, rows), ""]
+        lines += [*table_lines(SCORE_COLUMNS, rows), ""]
         lines.append(f"- replies: {outcome_line(dict(figures.outcomes))}")
         lines.append(
             f"- {speed_line(figures.tokens_per_s, figures.first_token_s, figures.completion_tokens)}"
@@ -46,7 +46,7 @@ def markdown_report(
         lines += [f"- {escaped(line, FIGURES_LIMIT)}" for line in figure_lines(summary, figures.model)]
         if figures.causes:
             counts = [(cause, str(count)) for cause, count in figures.causes.items()]
-            lines += ["", "Misses in whole answers, by cause:", "", *_table(("cause", "misses"), counts)]
+            lines += ["", "Misses in whole answers, by cause:", "", *table_lines(("cause", "misses"), counts)]
         lines.append("")
     lines += _misses(records)
     lines += ["## Run", "", *(f"- {text}" for text in _facts(info)), ""]
@@ -58,7 +58,7 @@ def escaped(text: str, limit: int = 300) -> str:
     return shorten(text, limit).translate(_ESCAPES)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table_lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
     lines += [" | ".join(escaped(cell) for cell in row) for row in rows]
     return [f"| {line} |" for line in lines]
@@ -76,7 +76,7 @@ def _misses(records: Sequence[CaseRecord]) -> list[str]:
         return []
     share = max(1, MISSES_SHOWN // len(by_task))
     shown = [row for rows in by_task.values() for row in rows[:share]]
-    lines = ["## Misses", "", *_table(("model", "case", "check", "reason"), shown), ""]
+    lines = ["## Misses", "", *table_lines(("model", "case", "check", "reason"), shown), ""]
     if more := sum(map(len, by_task.values())) - len(shown):
         lines += [f"{more} more stand in `results.jsonl`.", ""]
     return lines
