@@ -56,7 +56,7 @@ def lint(
 def schema(
     out: Annotated[Path, typer.Option(help="folder to write to")] = Path("schemas"),
 ) -> None:
-    """Write JSON Schemas of task.yaml and cases.yaml, for editors to complete and check them."""
+    """Write JSON Schemas: of task.yaml and cases.yaml, for editors to check them, and of verdict.json."""
     from evals.authoring import write_schemas
 
     for path in write_schemas(out):
@@ -138,6 +138,37 @@ def rescore(
 
 
 @app.command()
+def compare(
+    candidate: Annotated[
+        str, typer.Argument(help="a run's folder or name; RUN#MODEL where it holds several")
+    ],
+    baseline: Annotated[
+        list[str], typer.Argument(help="the run to compare with; further ones of the same model are repeats")
+    ],
+    policy: Annotated[
+        Path | None, typer.Option(help="what has to be shown (default: what the tasks ask)")
+    ] = None,
+    reports: Annotated[
+        Path | None, typer.Option(envvar="GOLDENGATE_REPORTS", help="folder of recorded runs")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder for verdict.json (default: the candidate's run)")
+    ] = None,
+) -> None:
+    """May the candidate replace the baseline? Compares two recorded runs; exit status 0 only if it may."""
+    from rich.console import Console
+
+    from evals.compared_runs import compare_runs
+    from evals.report.compared import print_verdict
+
+    done = compare_runs(candidate, baseline, reports or _folder("reports"), policy=policy, out=out)
+    print_verdict(Console(highlight=False, soft_wrap=False), done.verdict)
+    typer.echo(f"verdict: {done.folder / 'verdict.json'}")
+    if done.verdict.verdict != "promote":
+        raise typer.Exit(CHECK_FAILED)
+
+
+@app.command()
 def latency(
     run: Annotated[
         Path | None, typer.Argument(help="a run's folder; by default the newest that was timed")
@@ -156,6 +187,56 @@ def latency(
     console = Console(highlight=False)
     print_latency(console, read_latencies(chosen))
     console.print(f"run: {chosen}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[str], typer.Argument(help="runs' folders, or their names in the reports folder")],
+    out: Annotated[
+        Path | None, typer.Option(help="file to write (default: report.html in the run's folder)")
+    ] = None,
+    golden: GoldenFolder = None,
+    reports: Annotated[
+        Path | None, typer.Option(envvar="GOLDENGATE_REPORTS", help="folder of recorded runs")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="show it in the browser")] = False,
+) -> None:
+    """Write one HTML page of a run, or of several side by side, with every reply."""
+    import webbrowser
+
+    from evals.report.gather import run_folder, write_report
+
+    found = reports or _folder("reports")
+    folders = [run_folder(run, found) for run in runs]
+    prompts = golden or _folder("golden")
+    path = out or (folders[0] if len(folders) == 1 else found) / "report.html"
+    write_report(folders, prompts if golden or prompts.is_dir() else None, path)
+    typer.echo(f"wrote {path}")
+    if show and not webbrowser.open(path.resolve().as_uri()):
+        typer.echo("no browser could be started; open the file yourself", err=True)
+
+
+@app.command("import")
+def import_(
+    table: Annotated[Path, typer.Argument(help="CSV file: a row a model, columns of rates")],
+    name: Annotated[str, typer.Option(help="name of the run (default: the time, and the task)")] = "",
+    task: Annotated[str, typer.Option(help="what the figures are of (default: the file's name)")] = "",
+    cases: Annotated[
+        int | None, typer.Option(help="how many cases each rate is of, where the table has no such column")
+    ] = None,
+    reports: Annotated[
+        Path | None, typer.Option(envvar="GOLDENGATE_REPORTS", help="folder that the run is written to")
+    ] = None,
+) -> None:
+    """Keep a table of results from elsewhere as a run of figures only, for reports."""
+    from evals.imported import import_table
+    from evals.runs import read_run
+
+    folder = import_table(table, reports or _folder("reports"), name=name, task=task, cases=cases)
+    info = read_run(folder)
+    (facts,) = info.tasks.values()
+    typer.echo(f"imported {len(info.models)} models of {facts['cases']} cases: {folder}")
+    typer.echo(f"to look at it: python -m evals report {folder}")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Help for those who write cases: JSON Schemas for their editor, and a small task to start from."""
+"""Help for those who write cases: JSON Schemas, for their editor and for readers of verdicts, and a small task."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from evals.cases import ID_PATTERN, CaseEntry, TaskFile
 from evals.checks import CHECKS
 from evals.errors import SettingsError
+from evals.verdict import verdict_schema
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -102,8 +103,11 @@ def _with_named_files(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_schemas(folder: Path) -> list[Path]:
-    """Write both schemas; returns their paths. Raises `SettingsError` if they cannot be written."""
-    made = {"task": task_schema(), "cases": cases_schema()}
+    """Write the schemas of what is read and of what a comparison writes; returns their paths.
+
+    Raises `SettingsError` if they cannot be written.
+    """
+    made = {"task": task_schema(), "cases": cases_schema(), "verdict": verdict_schema()}
     files = {f"{name}.schema.json": json.dumps(schema, indent=2) + "\n" for name, schema in made.items()}
     return _write(folder, files)
 

@@ -8,13 +8,21 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import time
+from functools import partial
+from pathlib import Path
 from typing import IO, Any
 
 import pytest
 from _pytest.junitxml import xml_key
 from rich.console import Console
 
+from evals.leaderboard import standings
+from evals.planned import planned
+from evals.plugin import GITHUB_TOKEN
+from evals.report.compared import print_plan
+from evals.report.github import tell_github
 from evals.report.progress import Progress
 from evals.report.terminal import print_summary
 from evals.session import GoldenRun
@@ -57,7 +65,21 @@ class Controller:
     def pytest_report_header(self) -> list[str]:
         run = self._run
         models = ", ".join(f"{model.label} ({model.digest[:12]})" for model in run.models)
-        return [f"goldengate: {selected_in_words(run)}", f"models: {models}", *run.unavailable.values()]
+        return [
+            f"goldengate: {selected_in_words(run)}",
+            f"models: {models}",
+            *run.unavailable.values(),
+            *self._plan(),
+        ]
+
+    def _plan(self) -> list[str]:
+        """What the comparison is with, and what it can show, before anything is asked."""
+        against = self._run.against
+        if against is None:
+            return []
+        text = io.StringIO()
+        print_plan(console_like(self._config, text), planned(self._run.tasks, against.policy))
+        return [f"baseline: {against.named}", *text.getvalue().splitlines()]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -123,7 +145,7 @@ class Controller:
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             self._error = "no golden case was selected: nothing was asked, and nothing is green"
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        elif session.exitstatus == pytest.ExitCode.INTERRUPTED and not self._run.received:
+        elif session.exitstatus == pytest.ExitCode.INTERRUPTED and not self._run.results.received:
             self._error = "interrupted before a case was judged; what was answered is in the store"
         elif ended and self._run.verdict and self._run.verdict.problems:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -131,11 +153,26 @@ class Controller:
         if junit is not None and self._run.verdict is not None:
             # JUnit knows no verdict on the whole: misses are `skipped` there, and the suite's properties tell.
             junit.add_global_property("goldengate_gate", self._run.verdict.state)
+            if self._run.comparison is not None:
+                junit.add_global_property("goldengate_verdict", self._run.comparison.verdict)
             for problem in self._run.verdict.problems:
                 junit.add_global_property("goldengate_problem", problem)
 
+    def pytest_unconfigure(self) -> None:
+        # After pytest's last line, so that nothing of a reply can follow.
+        if self._run.verdict is not None:
+            tell_github(
+                os.environ,
+                self._run.comparison,
+                self._run.verdict,
+                self._run.report,
+                partial(self._config.get_terminal_writer().write, flush=True),
+                golden=Path(self._run.settings.golden),
+                token=self._config.stash.get(GITHUB_TOKEN, ""),
+            )
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._error or self._run.verdict is None or not self._run.received:
+        if self._error or self._run.verdict is None or not self._run.results.received:
             terminalreporter.write_line(f"ERROR: {self._error or 'no case was judged'}", red=True)
             return
         run = self._run
@@ -148,9 +185,12 @@ class Controller:
             run.unavailable,
             folder=run.folder,
             complete=run.complete,
-            stored=run.stored,
+            stored=run.results.stored,
             notes=run.notes,
             snapshots=run.snapshots,
+            comparison=run.comparison,
+            ranked=standings(run.results.records, {}, [model.label for model in run.models]),
+            spared=run.spared,
         )
         terminalreporter.write(text.getvalue())
 

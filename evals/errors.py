@@ -12,6 +12,7 @@
     │       └── ServerBusy       the server has too much to do: 429, or its queue is full
     ├── ServerLost         a server is of no more use for a model: gone for good, or it has another one now
     ├── RunRecordError     a run record cannot be read
+    ├── RunMismatch        two runs cannot be held against each other: other tasks, other cases, asked otherwise
     └── SnapshotError      a snapshot can be neither read nor written
 
 Errors of other libraries are translated into these where they arise, at the edge, and nowhere else.
@@ -89,6 +90,10 @@ class ServerLost(GoldenGateError):
 
 class RunRecordError(GoldenGateError):
     """A run folder holds no complete, readable record."""
+
+
+class RunMismatch(GoldenGateError):
+    """Two runs did not ask the same, so that their difference would say nothing of the models."""
 
 
 class SnapshotError(GoldenGateError):

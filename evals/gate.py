@@ -9,6 +9,7 @@ from typing import Literal
 from evals.report.tables import percent, share
 from evals.runs import CaseRecord
 from evals.scores import Summary
+from evals.verdict import Decision, Verdict
 
 # A capability whose floor is this allows no miss: each one fails its test at once.
 NO_MISS = 1.0
@@ -30,6 +31,13 @@ class Selection:
     def partial(self) -> bool:
         return self.checks < self.of_checks
 
+    @property
+    def part(self) -> str:
+        """What was selected of all there is, in words; '' where it is all."""
+        if not self.partial:
+            return ""
+        return f"{self.cases} of {self.of_cases} cases, {self.checks} of {self.of_checks} checks"
+
 
 @dataclass(frozen=True, slots=True)
 class GateVerdict:
@@ -37,9 +45,10 @@ class GateVerdict:
 
     holds: every floor of the whole selection of tasks is reached. partial: the same, but of a part of the cases or
     checks only, which says nothing about the rest. measured: floors were not enforced. ungated: there are no floors.
+    With a baseline, holds, fails and inconclusive are its verdict: promote, block, or too few cases to tell.
     """
 
-    state: Literal["holds", "fails", "partial", "measured", "unanswered", "ungated"]
+    state: Literal["holds", "fails", "inconclusive", "partial", "measured", "unanswered", "ungated"]
     sentence: str
     problems: tuple[str, ...] = field(default=())
 
@@ -74,9 +83,8 @@ def judge_run(
     if not selection.floors:
         return GateVerdict("ungated", "No task sets a floor: nothing was gated.")
     if selection.partial:
-        part = f"{selection.cases} of {selection.of_cases} cases, {selection.checks} of {selection.of_checks} checks"
         return GateVerdict(
-            "partial", f"No verdict, only a part was selected ({part}); the floors hold on it."
+            "partial", f"No verdict, only a part was selected ({selection.part}); the floors hold on it."
         )
     return GateVerdict("holds", "The gate holds.")
 
@@ -90,6 +98,19 @@ def with_problem(verdict: GateVerdict, problem: str) -> GateVerdict:
     }
     state, sentence = failing.get(verdict.state, ("fails", "The gate does not hold."))
     return GateVerdict(state, sentence, (*verdict.problems, problem))
+
+
+def with_comparison(gate: GateVerdict, compared: Verdict) -> GateVerdict:
+    """The verdict of a run with a baseline; what was only measured stays so."""
+    states: Mapping[Decision, Literal["holds", "fails", "inconclusive"]] = {
+        "promote": "holds",
+        "block": "fails",
+        "inconclusive": "inconclusive",
+    }
+    if gate.state in ("measured", "unanswered"):
+        return gate
+    problems = () if compared.verdict == "promote" else compared.reasons
+    return GateVerdict(states[compared.verdict], compared.sentence, problems)
 
 
 def _missing(

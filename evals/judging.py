@@ -21,8 +21,8 @@ from evals.gate import NO_MISS
 from evals.items import ASKING, SETTINGS
 from evals.needs import AgreementItem, Asking, CheckItem, GoldenItem, Need, Reply
 from evals.outcomes import judge_check
+from evals.results import reply_message
 from evals.runs import check_record
-from evals.session import reply_message
 
 
 class Status(NamedTuple):
@@ -38,6 +38,12 @@ class Miss(Skipped):
     """A wrong answer where the floor allows some: data, not a failure. Other such data has another `status`."""
 
     status = Status("miss", "m", "MISS", "yellow")
+
+
+class Spared(Miss):
+    """What need not be asked any more, since the verdict is certain."""
+
+    status = Status("spared", "-", "SPARED", "cyan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,9 @@ JUDGED = pytest.StashKey[Found]()
 def judged(item: CheckItem, request: pytest.FixtureRequest) -> Judged:
     """The item's check on its model's reply; waits for that reply, and for no other."""
     stash = request.config.stash
+    settings = stash[SETTINGS]
     need = item.need
+    spare(stash[ASKING])
     reply = stash[ASKING].reply(need)
     result = judge_check(need.case, item.check, reply.reply, reply.asked)
     request.node.user_properties += [
@@ -128,8 +136,16 @@ def judged(item: CheckItem, request: pytest.FixtureRequest) -> Judged:
         ("reason", result.reason),
         ("response", reply.key),
     ]
-    found = request.node.stash[JUDGED] = Judged(item, reply, result, stash[SETTINGS].gate)
+    # A baseline is what it is: only the candidate is held to floors.
+    strict = settings.gate and need.model.label != settings.baseline
+    found = request.node.stash[JUDGED] = Judged(item, reply, result, strict)
     return found
+
+
+def spare(asking: Asking) -> None:
+    """End the test here if the verdict is certain."""
+    if asking.stopped:
+        raise Spared("not asked: the verdict is certain")
 
 
 @pytest.fixture
@@ -138,6 +154,7 @@ def agreed(item: AgreementItem, request: pytest.FixtureRequest) -> Agreed:
     stash = request.config.stash
     by_case: dict[str, list[Hashable]] = {}
     faults: list[str] = []
+    spare(stash[ASKING])
     for need in item.needs:
         reply = stash[ASKING].reply(need)
         if reply.reply.fault:
@@ -180,6 +197,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, Miss):
+        report.golden_status = tuple(call.excinfo.value.status)  # type: ignore[attr-defined]
     if call.when != "call" or JUDGED not in item.stash:
         return report
     judged = item.stash[JUDGED]
@@ -190,7 +209,6 @@ def pytest_runtest_makereport(
     report.goldengate = json.dumps(message)  # type: ignore[attr-defined]
     asking.done(judged.item)
     if call.excinfo is not None and isinstance(call.excinfo.value, Miss):
-        report.golden_status = tuple(call.excinfo.value.status)  # type: ignore[attr-defined]
         path, line, _ = item.location
         report.longrepr = (path, line or 0, shorten(str(call.excinfo.value), 400))
     return report

@@ -171,11 +171,12 @@ def snapshot_items(models: Iterable[Model], tasks: Sequence[GoldenTask]) -> Iter
 def all_items(
     models: Sequence[Model], tasks: Sequence[GoldenTask], settings: RunSettings
 ) -> list[GoldenItem]:
-    """All that a run of these models and tasks judges."""
+    """All that a run of these models and tasks judges; of a baseline only the checks."""
+    own = [model for model in models if model.label != settings.baseline]
     return [
         *check_items(models, tasks, settings.repeats),
-        *agreement_items(models, tasks, settings.repeats),
-        *(snapshot_items(models, tasks) if settings.snapshots is not None else ()),
+        *agreement_items(own, tasks, settings.repeats),
+        *(snapshot_items(own, tasks) if settings.snapshots is not None else ()),
     ]
 
 
@@ -216,6 +217,7 @@ class Asking:
             settings.share_server,
         )
         self.replies = Replies(ask, log, refresh=settings.refresh)
+        self._stop_file = log.with_name("stop-early") if settings.stop_early else None
         self._needs: dict[str, dict[CaseKey, Need]] = {}
         self._checks: Counter[CaseKey] = Counter()
         self._told: Counter[CaseKey] = Counter()
@@ -231,6 +233,19 @@ class Asking:
         self.replies.take_over(answered.replies)
         self.replies.stored |= answered.stored
         return len(answered.replies)
+
+    def stop(self) -> None:
+        """Ask nothing more, in this process and in all others that work for the run."""
+        if self._stop_file is not None:
+            self._stop_file.touch()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run's verdict is certain, so that nothing more need be asked; what is under way is broken off."""
+        if self._stop_file is None or not self._stop_file.exists():
+            return False
+        self.replies.close()
+        return True
 
     def select(self, items: Iterable[GoldenItem]) -> None:
         """The items that will run; called once, after collection."""

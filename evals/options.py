@@ -22,7 +22,8 @@ SnapshotsWritten = Literal["none", "new", "all"]
 class RunSettings:
     """What the user asked for, after command line, environment and pyproject.toml.
 
-    `snapshots` is their folder, None in a run that neither compares with them nor records any.
+    `snapshots` is their folder, None in a run that neither compares with them nor records any. The baseline is a model
+    spec, asked in the same run, or `baseline_run`, the folder of a recorded one, maybe with `#MODEL`.
     """
 
     models: tuple[str, ...]
@@ -46,6 +47,16 @@ class RunSettings:
     resume: str | None = None
     snapshots: str | None = None
     snapshots_written: SnapshotsWritten = "none"
+    baseline: str | None = None
+    baseline_run: str | None = None
+    policy: str | None = None
+    since: str | None = None
+    stop_early: bool = False
+
+    @property
+    def compares(self) -> bool:
+        """Whether there is a baseline to compare with."""
+        return self.baseline is not None or self.baseline_run is not None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -60,6 +71,12 @@ _TEXT_OPTIONS = {
     "golden": ("DIR", "folder of golden tasks (default: golden/)"),
     "reports": ("DIR", "folder that runs are written to (default: reports/)"),
     "snapshots": ("DIR", "folder of recorded answers (default: snapshots/)"),
+    "baseline": (
+        "SPEC|RUN",
+        "what the model is compared with: another model, or a recorded run's folder or name",
+    ),
+    "policy": ("FILE", "what the comparison must show, for all tasks (default: what each task.yaml says)"),
+    "since": ("REF", "git commit whose floors and margins may not be undercut"),
     "resume": ("RUN", "go on with an interrupted run: its folder, or its name in the reports folder"),
     "split": ("dev|gate", "ask only the cases of one split (default: both)"),
     "sample": ("N", "ask only N cases, the same for everybody, by task and difficulty (default: all)"),
@@ -84,6 +101,7 @@ _FLAGS = {
     "refresh": "ask the models again, although their replies are in the store",
     "no_store": "neither read nor keep replies",
     "no_gate": "measure only: floors are shown, not enforced",
+    "stop_early": "ask no more once the verdict cannot change",
     "share_server": "ask several models of one server at the same time: it has memory for all of them",
     "snapshot_strict": "fail where an answer's verdict is another than its snapshot's, or nothing is recorded",
     "snapshot_ci": "allow --snapshot-update although CI is set",
@@ -112,6 +130,8 @@ def _flag(name: str) -> str:
 def _text(config: pytest.Config, name: str) -> str | None:
     """Command line before environment before pyproject.toml."""
     given: str | None = config.getoption(f"gg_{name}", None)
+    if given is not None and not given.strip():
+        raise pytest.UsageError(f"{_flag(name)} names nothing: is a variable of the shell not set?")
     chosen = given or os.environ.get(f"GOLDENGATE_{name.upper()}") or config.getini(f"goldengate_{name}")
     return str(chosen) if chosen else _DEFAULTS.get(name)
 
@@ -221,7 +241,18 @@ def _given_settings(config: pytest.Config) -> RunSettings:
         raise pytest.UsageError(
             "--snapshot-strict enforces and --no-gate only measures; leave one of them out"
         )
+    if _on(config, "stop_early") and _on(config, "no_gate"):
+        raise pytest.UsageError("--stop-early stops at a verdict and --no-gate gives none; leave one of them out")
+    baseline, baseline_run = _baseline(config)
+    policy = _text(config, "policy")
+    if policy and not (baseline or baseline_run):
+        raise pytest.UsageError("--policy says what a comparison must show; add --baseline SPEC_OR_RUN")
     return RunSettings(
+        baseline=baseline,
+        baseline_run=baseline_run,
+        policy=policy and str(Path(config.invocation_params.dir, policy).resolve()),
+        since=_text(config, "since"),
+        stop_early=_on(config, "stop_early"),
         models=_list(config, "model"),
         golden=str(_folder(config, "golden")),
         reports=str(_folder(config, "reports")),
@@ -244,6 +275,19 @@ def _given_settings(config: pytest.Config) -> RunSettings:
         snapshots=str(_folder(config, "snapshots")),
         snapshots_written=_snapshots_written(config),
     )
+
+
+def _baseline(config: pytest.Config) -> tuple[str | None, str | None]:
+    """The baseline as a spec, or as the folder of a run; both None without one."""
+    given = _text(config, "baseline")
+    if given is None:
+        return None, None
+    name, _, model = given.partition("#")
+    for folder in (Path(config.invocation_params.dir, name), _folder(config, "reports") / name):
+        # A run that was not finished is one too: it is refused by that name, not asked for on a server.
+        if any((folder / file).is_file() for file in ("run.json", "started.json", "results.jsonl")):
+            return None, f"{folder.resolve()}#{model}" if model else str(folder.resolve())
+    return given, None
 
 
 def _snapshots_written(config: pytest.Config) -> SnapshotsWritten:

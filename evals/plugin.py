@@ -6,7 +6,9 @@ module in every run of the environment, so it is light, and does nothing to runs
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from evals.options import PACKAGE, add_options, given_on_command_line
 LATENCY_TESTS = PACKAGE / "test_latency.py"
 # The plugin of a run of ours, whichever it is.
 TESTS = "goldengate-tests"
+# What resumes the commands of GitHub's runner, once the last reply is printed; empty elsewhere.
+GITHUB_TOKEN = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,7 +67,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     # Imported here, so that no other run pays for it.
     from evals.errors import GoldenGateError
+    from evals.report.github import stop_commands
 
+    if not hasattr(config, "workerinput"):
+        # Flushed: errors go to another stream, and the runner reads both.
+        write = partial(config.get_terminal_writer().write, flush=True)
+        config.stash[GITHUB_TOKEN] = stop_commands(os.environ, write)
     try:
         if LATENCY_TESTS not in ours:
             from evals import items, judging

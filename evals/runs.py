@@ -96,7 +96,10 @@ class CaseRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What a run was: `run.json`, without the results. `rescored`: the run whose replies were judged again, or ''."""
+    """What a run was: `run.json`, without the results.
+
+    `rescored`: the run whose replies were judged again, or ''. `spared`: requests that an early stop saved.
+    """
 
     run: str
     started: str
@@ -113,6 +116,7 @@ class RunInfo:
     selected: Mapping[str, Any] = field(default_factory=dict)
     resumed: int = 0
     rescored: str = ""
+    spared: int = 0
 
 
 def check_record(check: CaseCheck, result: CheckResult) -> CheckRecord:
@@ -305,7 +309,7 @@ def results_of_tasks(folder: Path, hashes: Mapping[str, str]) -> list[CaseRecord
     """A run's results of the named tasks, of those whose hash is still the same; raises `RunRecordError`."""
     tasks = read_run(folder).tasks
     same = {name for name, hash_ in hashes.items() if name in tasks and tasks[name]["hash"] == hash_}
-    return [record for record in read_results(folder) if record.task in same]
+    return [record for record in read_results(folder) if record.task in same] if same else []
 
 
 def read_results(folder: Path) -> list[CaseRecord]:
@@ -322,13 +326,21 @@ def read_replies(folder: Path, model: str) -> dict[str, ModelReply]:
     return {key: made for name, key, made in read_lines(folder / "replies.jsonl", reply) if name == model}
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+# Python's JSON reads NaN and Infinity; no figure of a record is either.
+_LINES = json.JSONDecoder(parse_constant=_no_number)
+
+
 def read_lines(path: Path, make: Callable[[Mapping[str, Any]], Made]) -> Iterator[Made]:
     """What `make` makes of each line of a record's file, one at a time; raises `RunRecordError` naming a damaged one."""
     try:
         with path.open(encoding="ascii") as file:
             for number, line in enumerate(file, start=1):
                 try:
-                    made = make(json.loads(line))
+                    made = make(_LINES.decode(line))
                 except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                     raise RunRecordError(f"{path}:{number}: damaged line: {error}") from error
                 yield made

@@ -114,18 +114,24 @@ def summarise(
     floors: Mapping[str, Mapping[str, float]],
     models: Sequence[str] = (),
     agreements: Sequence[Agreement] = (),
+    ungated: str | None = None,
 ) -> Summary:
-    """Figures of a run; `floors` are per task and capability, `models` gives the order of rows."""
+    """Figures of a run; `floors` are per task and capability, `models` gives the order of rows.
+
+    A baseline is `ungated`: it is held to no floor.
+    """
     order = {name: index for index, name in enumerate(dict.fromkeys([*models, *(r.model for r in records)]))}
     return Summary(
-        scores=tuple(sorted(_scores(records, floors), key=lambda s: (order[s.model], s.task))),
+        scores=tuple(sorted(_scores(records, floors, ungated), key=lambda s: (order[s.model], s.task))),
         measures=tuple(sorted(_measures(records), key=lambda m: (order[m.model], m.task))),
         models=tuple(_figures(name, [r for r in records if r.model == name]) for name in order),
         agreements=tuple(agreements),
     )
 
 
-def _scores(records: Iterable[CaseRecord], floors: Mapping[str, Mapping[str, float]]) -> Iterable[Score]:
+def _scores(
+    records: Iterable[CaseRecord], floors: Mapping[str, Mapping[str, float]], ungated: str | None
+) -> Iterable[Score]:
     # Per model, task and capability: per case, the outcomes of the checks of each of its repeats.
     cases: dict[tuple[str, str, str], dict[str, list[list[bool]]]] = {}
     for record in records:
@@ -139,7 +145,7 @@ def _scores(records: Iterable[CaseRecord], floors: Mapping[str, Mapping[str, flo
         repeats = list(by_case.values())
         right = math.fsum(sum(map(all, outcomes)) / len(outcomes) for outcomes in repeats)
         low, high = wilson_interval(right, len(repeats))
-        floor = floors.get(task, {}).get(capability)
+        floor = None if model == ungated else floors.get(task, {}).get(capability)
         single = math.fsum(sum(map(sum, outcomes)) / len(outcomes) for outcomes in repeats)
         of = math.fsum(sum(map(len, outcomes)) / len(outcomes) for outcomes in repeats)
         yield Score(model, task, capability, right, len(repeats), low, high, floor, single, of)

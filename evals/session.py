@@ -8,50 +8,48 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evals.backends.base import Model, ModelReply, parse_specs
+from evals.against import Against, write_verdict
+from evals.backends.base import Model, parse_specs
 from evals.cases import GoldenTask, load_golden
-from evals.checks.base import CheckOutcome, CheckResult
-from evals.consistency import Agreement
-from evals.errors import ModelUnavailable, SettingsError
-from evals.gate import GateVerdict, Selection, judge_run, with_problem
+from evals.curtailment import Curtailment, Settled
+from evals.errors import GoldenGateError, ModelUnavailable, SettingsError
+from evals.gate import GateVerdict, Selection, judge_run, with_comparison, with_problem
 from evals.needs import (
     Asking,
-    CaseKey,
     CheckItem,
     GoldenItem,
-    Need,
-    Reply,
     SnapshotItem,
     all_items,
     test_name,
 )
 from evals.options import RunSettings
-from evals.outcomes import classify
+from evals.report.compared import markdown_verdict
+from evals.report.gather import write_report
 from evals.report.markdown import markdown_report
 from evals.report.snapshots import snapshots_section
+from evals.results import Results
 from evals.resume import Started, read_started, refuse_changes
 from evals.runs import (
     CaseRecord,
-    CheckRecord,
     RunInfo,
     RunWriter,
-    check_record,
     git_state,
     host,
-    reply_figures,
     task_facts,
     versions,
     write_whole,
 )
 from evals.sampling import of_split, sample_cases, stood_for
 from evals.scores import Summary, summarise
+from evals.since import lowered_since
 from evals.snapshot_folder import left_over
-from evals.snapshots import SNAPSHOTS_FILE, Compared, SnapshotResults, snapshot_problems
+from evals.snapshots import SNAPSHOTS_FILE, SnapshotResults, snapshot_problems
+from evals.verdict import Decision, Verdict
 
 
 def chosen_cases(settings: RunSettings, tasks: tuple[GoldenTask, ...]) -> tuple[GoldenTask, ...]:
@@ -63,25 +61,6 @@ def chosen_cases(settings: RunSettings, tasks: tuple[GoldenTask, ...]) -> tuple[
     if not chosen:
         raise SettingsError(f"no case of the chosen tasks is in the split '{settings.split}'")
     return chosen if settings.sample is None else sample_cases(chosen, settings.sample)
-
-
-def reply_message(need: Need, reply: Reply, asking: Asking) -> dict[str, Any]:
-    """A reply as it travels to the controller: its name, and itself with the first result that is told of it."""
-    message: dict[str, Any] = {
-        "model": need.model.label,
-        "task": need.task.name,
-        "case": need.case.id,
-        "repeat": need.repeat,
-        "of": asking.checks_selected(need),
-        "response": reply.key,
-    }
-    if asking.tell(need):
-        message["reply"] = reply.reply.to_json()
-        message["tags"] = need.case.tags
-        message["split"] = need.case.split
-        message["cluster"] = need.case.cluster
-        message["stored"] = reply.key in asking.replies.stored
-    return message
 
 
 class GoldenRun:
@@ -96,41 +75,49 @@ class GoldenRun:
         self.models: tuple[Model, ...] = ()
         self.unavailable: dict[str, str] = {}
         self.items: dict[str, GoldenItem] = {}
-        self.records: list[CaseRecord] = []
         self.summary = Summary((), (), ())
         self.selection = Selection(0, 0, 0, 0)
         self.verdict: GateVerdict | None = None
+        self.report = ""
         self.broken_off = 0
-        self.agreements: list[Agreement] = []
-        self.compared: list[Compared] = []
         self.snapshots: SnapshotResults | None = None
-        self.received = 0
         self.on_note: Callable[[str], None] = lambda note: None
-        self._missing: dict[tuple[str, str], int] = {}
         self.resumed = 0
         self._golden: tuple[GoldenTask, ...] = ()
-        self._expected: dict[CaseKey, list[CheckItem]] = {}
         self._all_compared = False
         self.complete = False
-        self.stored = 0
         self.notes: list[str] = []
-        self._open: dict[CaseKey, _OpenCase] = {}
         self._begun = False
         self._at = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         self._git: dict[str, Any] = {}
-        self.specs = parse_specs(list(settings.models))
+        self._undercut: list[str] = []
+        candidates = parse_specs(list(settings.models))
+        self.against = Against(settings, candidates) if settings.compares else None
+        # The baseline first: what it passes decides how early the candidate's verdict is certain.
+        self.specs = self.against.specs if self.against else candidates
+        self.candidate = candidates[0].text
+        self.comparison: Verdict | None = None
         self._going_on: Started | None = None
         if settings.resume:
             folder = Path(settings.resume)
             self._going_on = read_started(folder)
             self.writer = RunWriter(folder, resumed=True)
         else:
-            self.writer = RunWriter.new(Path(settings.reports), self.specs[0].text)
+            self.writer = RunWriter.new(Path(settings.reports), candidates[0].text)
+        self.results = Results(self.writer)
         self.asking = Asking(settings, self.writer.folder / "generate.log")
+        self._curtailment: Curtailment | None = None
+        self._settled: Settled | None = None
+        self.spared = 0
 
     @property
     def folder(self) -> Path:
         return self.writer.folder
+
+    @property
+    def _own_labels(self) -> list[str]:
+        """The models that are judged: all but a baseline."""
+        return [model.label for model in self.models if model.label != self.settings.baseline]
 
     def start(self) -> None:
         """Load the cases and resolve the models, both at once; nothing is asked yet.
@@ -143,6 +130,11 @@ class GoldenRun:
             self.tasks = chosen_cases(self.settings, golden)
             self.available = sum(len(task.cases) for task in of_split(golden, self.settings.split))
             self.whole = tuple(stood_for(golden, self.settings.split))
+            if self.against is not None:
+                self.against.begin(self.tasks, golden)
+            if self.settings.since is not None:
+                folder, named = Path(self.settings.golden), self.settings.tasks
+                self._undercut = lowered_since(self.settings.since, folder, named, golden)
             self._git = git_state(self.root)
             found = self.asking.replies.resolve(self.specs)
             for note in self.asking.replies.notes:
@@ -151,8 +143,9 @@ class GoldenRun:
                 if isinstance(model, ModelUnavailable):
                     self.unavailable[spec.text] = str(model)
             self.models = tuple(model for model in found if isinstance(model, Model))
-            if not self.models:
-                raise SettingsError("no model can be asked:\n" + "\n".join(self.unavailable.values()))
+            if not self.models or (self.unavailable and self.against is not None):
+                what = "no model can be asked" if not self.models else "there is nothing to compare"
+                raise SettingsError(f"{what}:\n" + "\n".join(self.unavailable.values()))
             for model in self.models:
                 recorded = (
                     model.details["repeats"] if model.spec.backend == "replay" else self.settings.repeats
@@ -176,30 +169,52 @@ class GoldenRun:
 
         Returns the number of replies to judge. With several xdist workers each tells the same names.
         """
+        results = self.results
         if self._begun:
-            return len(self._expected)  # what the run began with stands: a new worker may find other cases
-        others = compared = 0
-        for item in (self.items[name] for name in names if name in self.items):
-            if isinstance(item, CheckItem):
-                self._expected.setdefault(item.need.key, []).append(item)
-            else:
-                others += 1
-                compared += isinstance(item, SnapshotItem)
+            return len(results.expected)  # what the run began with stands: a new worker may find other cases
+        chosen = [self.items[name] for name in names if name in self.items]
+        results.expect(item for item in chosen if isinstance(item, CheckItem))
+        compared = sum(isinstance(item, SnapshotItem) for item in chosen)
         every = sum(len(task.cases) for task in self._golden)
-        self._all_compared = compared == len(self.models) * every
+        self._all_compared = compared == len(self._own_labels) * every
         asked = len(self.models) * self.settings.repeats
         whole = [case for task in self.whole for case in task.cases]
         self.selection = Selection(
-            cases=len(self._expected),
+            cases=len(results.expected),
             of_cases=asked * len(whole),
-            checks=sum(len(items) for items in self._expected.values()),
+            checks=sum(map(len, results.expected.values())),
             of_checks=asked * sum(len(case.checks) for case in whole),
             floors=any(task.gate.floors for task in self.tasks),
-            others=others,
+            others=sum(not isinstance(item, CheckItem) for item in chosen),
         )
+        if self.settings.stop_early:
+            self._curtailment = self._follow()
         self._begun = True
         self._begin(names)
-        return len(self._expected)
+        return len(results.expected)
+
+    def _follow(self) -> Curtailment | None:
+        """What tells when the verdict is certain; None where nothing decides it."""
+        settings = self.settings
+        ends: set[Decision] = {"promote", "block", "inconclusive"}
+        if self.selection.partial:
+            ends.discard("promote")
+        agreement = settings.repeats > 1 and any(task.gate.agreement for task in self.tasks)
+        if agreement or settings.snapshot_strict or self._undercut:
+            ends = {"block"}
+        asked = self.against.asked(self.tasks) if self.against else ()
+        floors = {task.name: task.floors for task in self.tasks}
+        if not asked and not any(floors.values()):
+            return None
+        items = [one for found in self.results.expected.values() for one in found]
+        return Curtailment(
+            [one for one in items if one.model.label == self.candidate],
+            floors,
+            asked,
+            repeats=settings.repeats,
+            recorded=self.against.recorded_rates() if self.against else None,
+            ends=ends,
+        )
 
     def _begin(self, names: Collection[str]) -> None:
         """Note what is asked before anything is: a run that is killed can then go on."""
@@ -224,23 +239,15 @@ class GoldenRun:
     def receive(self, text: str) -> Iterator[CaseRecord]:
         """Take in one test's result, wherever it was judged; yields a case's record once all its checks are in."""
         message = json.loads(text)
-        self.received += 1
         for note in message["notes"]:
             self.note(note)
-        if "agreement" in message:
-            self.agreements.append(Agreement(**message["agreement"]))
-            name = (message["agreement"]["model"], message["agreement"]["task"])
-            self._missing[name] = message["missing"]
-        if "snapshot" in message:
-            self.compared.append(Compared.from_json(message["snapshot"]))
-        if "response" not in message:
-            return
-        key = (message["model"], message["task"], message["case"], message["repeat"])
-        case = self._open.setdefault(key, _OpenCase())
-        case.take(message)
-        self.stored += message.get("stored", False)
-        if len(case.checks) == message["of"]:
-            yield self._write(key)
+        for record in self.results.take(message):
+            if self._curtailment is not None and self._settled is None:
+                baseline = record.model != self.candidate
+                self._settled = self._curtailment.take(record, of_baseline=baseline)
+                if self._settled is not None:
+                    self.asking.stop()
+            yield record
 
     def note(self, text: str) -> None:
         """Keep a sentence for the summary, and tell it now; once."""
@@ -251,67 +258,114 @@ class GoldenRun:
     def finish(self, *, complete: bool, wall_s: float) -> None:
         """Write down what is left, sum up, and complete the record if the run was complete."""
         self.asking.replies.close()
-        if complete:
-            self._fill_in()
-        for key in list(self._open):
-            self._write(key)
-        self.complete = complete and self.received > 0
-        floors = {task.name: task.floors for task in self.tasks}
+        results = self.results
+        if self._settled is not None:
+            self.spared = results.drop_open()
+            if results.whole:
+                self._settled = None
+        results.end(complete=complete and self._settled is None)
+        self.complete = complete and results.received > 0
         self.summary = summarise(
-            self.records, floors, [model.label for model in self.models], agreements=self.agreements
+            results.records,
+            {task.name: task.floors for task in self.tasks},
+            [model.label for model in self.models],
+            agreements=results.agreements,
+            ungated=self.settings.baseline,
         )
-        self.verdict = judge_run(
-            self.records,
-            self.summary,
-            self.unavailable,
-            self.selection,
-            enforce_floors=self.settings.gate,
-            broken_off=self.broken_off,
-        )
-        if (lost := sum(self._missing.values())) and not self.selection.checks:
-            self.verdict = with_problem(self.verdict, f"{lost} of the replies that were to agree never came")
-        if not self.received:
+        self.verdict = self._judge()
+        if not results.received:
             self.abandon()
             return
         self._finish_snapshots()
         if not self.complete:
             self.writer.close()
             return
+        if self.against is not None:
+            self._compare(self.against)
+        self._write_down(wall_s)
+
+    def _judge(self) -> GateVerdict:
+        """The verdict on what was judged, but for snapshots and the baseline."""
+        results = self.results
+        if self._settled is not None:
+            return self._settled.as_gate()
+        verdict = judge_run(
+            results.records,
+            self.summary,
+            self.unavailable,
+            self.selection,
+            enforce_floors=self.settings.gate,
+            broken_off=self.broken_off,
+        )
+        if results.lost and not self.selection.checks:
+            verdict = with_problem(verdict, f"{results.lost} of the replies that were to agree never came")
+        for problem in self._undercut if self.settings.gate else ():
+            verdict = with_problem(verdict, problem)
+        return verdict
+
+    def _compare(self, against: Against) -> None:
+        """Compare the candidate with its baseline."""
+        assert self.verdict is not None
+        self.comparison = against.verdict(
+            self.folder.name,
+            self.models,
+            self.tasks,
+            self.results.records,
+            problems=self.verdict.problems,
+            partial=self.selection.part,
+            settled=self._settled,
+            spared=self.spared if self.settings.stop_early else None,
+        )
+        self.verdict = with_comparison(self.verdict, self.comparison)
+
+    def _write_down(self, wall_s: float) -> None:
+        """Complete the run's record."""
+        assert self.verdict is not None
         info = self.info(wall_s)
-        report = markdown_report(info, self.summary, self.verdict, self.records)
+        self.report = markdown_report(info, self.summary, self.verdict, self.results.records)
+        if self.comparison is not None:
+            self.report += markdown_verdict(self.comparison)
         summary = {**self.summary.to_json(), "gate": asdict(self.verdict)}
         if self.snapshots is not None:
-            report += snapshots_section(self.snapshots)
+            self.report += snapshots_section(self.snapshots)
             summary["snapshots"] = self.snapshots.counts
         try:
-            self.writer.finish(info, summary, report)
+            if self.comparison is not None:
+                write_verdict(self.folder, self.comparison)
+            self.writer.finish(info, summary, self.report)
         except OSError as error:
             reason = (
                 f"the run record cannot be written: {error.strerror or error}; make room, then use --resume"
             )
             self.verdict = with_problem(self.verdict, reason)
+            return
+        try:
+            write_report([self.folder], self._golden, self.folder / "report.html")
+        except GoldenGateError as error:
+            self.note(f"there is no report.html: {error}")
 
     def _finish_snapshots(self) -> None:
         """Keep what was compared, and tell, or with `--snapshot-update` remove, what no case of a whole run stands for."""
         settings = self.settings
-        if not self.compared or settings.snapshots is None:
+        if not self.results.compared or settings.snapshots is None:
             return
         gone: list[Path] = []
         if self.complete and self._all_compared:
             cases = {task.name: [case.id for case in task.cases] for task in self._golden}
-            labels = [model.label for model in self.models]
-            gone = left_over(Path(settings.snapshots), labels, cases, every_task=not settings.tasks)
+            gone = left_over(Path(settings.snapshots), self._own_labels, cases, every_task=not settings.tasks)
         removed = settings.snapshots_written == "all"
-        self.snapshots = SnapshotResults(tuple(self.compared), len(gone), removed)
+        self.snapshots = SnapshotResults(tuple(self.results.compared), len(gone), removed)
         try:
             for path in gone if removed else ():
                 path.unlink(missing_ok=True)
-            lines = (json.dumps(one.to_json()) + "\n" for one in self.compared)
+            lines = (json.dumps(one.to_json()) + "\n" for one in self.results.compared)
             write_whole(self.folder / SNAPSHOTS_FILE, "".join(lines))
         except OSError as error:
             self.note(f"not all of the snapshots is kept: {error.filename}: {error.strerror or error}")
         assert self.verdict is not None
-        for problem in snapshot_problems(self.compared, strict=settings.snapshot_strict and settings.gate):
+        for problem in snapshot_problems(
+            self.results.compared, strict=settings.snapshot_strict and settings.gate
+        ):
             self.verdict = with_problem(self.verdict, problem)
 
     def info(self, wall_s: float) -> RunInfo:
@@ -327,73 +381,9 @@ class GoldenRun:
             versions=versions(),
             git=self._git,
             host=host(),
-            asked=len(self.records),
-            stored=self.stored,
+            asked=len(self.results.records),
+            stored=self.results.stored,
             selected=asdict(self.selection),
             resumed=self.resumed,
+            spared=self.spared,
         )
-
-    def _fill_in(self) -> None:
-        """Checks that were to be judged and never were (a worker died, a fixture broke) count as missing."""
-        written = {(record.model, record.task, record.case, record.repeat) for record in self.records}
-        reason = "no result came: its worker, or its test's set-up, ended before"
-        lost = CheckResult(CheckOutcome.UNSCORED, 0.0, None, reason, "infrastructure")
-        for key, items in self._expected.items():
-            if key in written:
-                continue
-            case = self._open.setdefault(key, _OpenCase())
-            asked = items[0].need.case
-            case.tags, case.split, case.cluster = asked.tags, asked.split, asked.cluster
-            names = {check.name for check in case.checks}
-            case.checks += [check_record(item.check, lost) for item in items if item.check.label not in names]
-
-    def _write(self, key: CaseKey) -> CaseRecord:
-        case = self._open.pop(key)
-        reply = case.reply
-        timings, tokens = reply_figures(reply)
-        model, task, name, repeat = key
-        record = CaseRecord(
-            model=model,
-            task=task,
-            case=name,
-            repeat=repeat,
-            outcome=classify(reply).value,
-            checks=tuple(case.checks),
-            timings=timings,
-            tokens=tokens,
-            response=case.response,
-            stop_reason=reply.stop_reason,
-            retries=reply.retries,
-            fault=reply.fault,
-            stored=case.stored,
-            tags=case.tags,
-            split=case.split,
-            cluster=case.cluster,
-        )
-        self.records.append(record)
-        self.writer.add(record, reply)
-        return record
-
-
-class _OpenCase:
-    """A case whose checks are still coming in."""
-
-    def __init__(self) -> None:
-        self.checks: list[CheckRecord] = []
-        self.reply = ModelReply(fault="no result came of this case", stop_reason="fault")
-        self.response = ""
-        self.stored = False
-        self.tags: tuple[str, ...] = ()
-        self.split = "gate"
-        self.cluster = ""
-
-    def take(self, message: Mapping[str, Any]) -> None:
-        if "check" in message:
-            self.checks.append(CheckRecord(**message["check"]))
-        self.response = message["response"]
-        if "reply" in message:
-            self.reply = ModelReply.from_json(message["reply"])
-            self.stored = bool(message["stored"])
-            self.tags = tuple(message["tags"])
-            self.split = message["split"]
-            self.cluster = message["cluster"]

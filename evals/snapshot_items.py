@@ -14,7 +14,7 @@ from evals.errors import SnapshotError
 from evals.judging import Miss, Status
 from evals.needs import Asking, Reply, SnapshotItem
 from evals.report.snapshots import flip_line, shown_diff
-from evals.session import reply_message
+from evals.results import reply_message
 from evals.snapshot_extension import FILE, recall
 from evals.snapshots import Compared, Direction, compare, snapshot_form
 

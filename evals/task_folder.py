@@ -19,7 +19,7 @@ from evals.documents import Document, Location, dotted, read_document
 from evals.errors import Problem
 from evals.outcomes import judge_reply, reference_reply
 from evals.prompts import PromptError, user_prompt
-from evals.wording import wording
+from evals.wording import problems_of
 
 Model = TypeVar("Model", bound=Strict)
 
@@ -132,15 +132,7 @@ class TaskReader:
         try:
             return model.model_validate(value)
         except ValidationError as error:
-            found: dict[Location, list[tuple[str, str]]] = {}
-            for one in error.errors():
-                location = (*at, *one["loc"])
-                # pydantic adds to the place which type of a union it tried.
-                if one["type"] != "missing" and location not in doc.lines:
-                    location = location[:-1]
-                found.setdefault(location, []).append(wording(one, model))
-            for location, said in found.items():
-                self._say(doc, location, " or ".join(dict.fromkeys(what for what, _ in said)), said[0][1])
+            self.problems += problems_of(error, doc, at, model)
             return None
 
     def _entries(self, doc: Document, problems: list[Problem]) -> list[tuple[int, CaseEntry]]:

@@ -8,7 +8,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from evals.items import ASKING, SETTINGS
-from evals.judging import JUDGED
+from evals.judging import JUDGED, spare
 from evals.needs import SnapshotItem
 from evals.snapshot_extension import reply_snapshot
 from evals.snapshot_folder import file_name
@@ -27,6 +27,7 @@ def snapshot(item: SnapshotItem, request: pytest.FixtureRequest) -> SnapshotAsse
 def remembered(item: SnapshotItem, snapshot: SnapshotAssertion, request: pytest.FixtureRequest) -> Remembered:
     """The model's answer beside the recorded one; waits for that answer, and for no other."""
     stash = request.config.stash
+    spare(stash[ASKING])
     reply = stash[ASKING].reply(item.need)
     found = compared_item(item, reply, snapshot)
     request.node.user_properties += [

@@ -144,10 +144,11 @@ def verdict_from_json(data: Mapping[str, Any]) -> Verdict:
 def verdict_schema() -> dict[str, Any]:
     """JSON Schema of verdict.json."""
     schema = TypeAdapter(Verdict).json_schema(mode="serialization")
-    schema["properties"] = {"format": {"const": FORMAT}, **schema["properties"]}
-    schema["required"] = ["format", *schema["properties"]][: len(schema["properties"])]
+    properties = {"format": {"const": FORMAT}, **schema["properties"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Golden Gate: verdict.json",
         **schema,
+        "title": "Golden Gate: verdict.json",
+        "properties": properties,
+        "required": list(properties),
     }

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pydantic import ValidationError
+
 from evals.checks.base import Strict
+from evals.documents import Document, Location, dotted
+from evals.errors import Problem
 
 _KINDS = {
     "model_type": "is no set of `key: value` lines",
@@ -21,6 +25,27 @@ _KINDS = {
 }
 _SUBJECT = re.compile(r"^(Input|String|List) should")
 _QUOTE = "put it in quotes"
+
+
+def problems_of(error: ValidationError, doc: Document, at: Location, model: type[Strict]) -> list[Problem]:
+    """What a model found wrong in the part `at` of a file, a problem a place, with its line."""
+    found: dict[Location, list[tuple[str, str]]] = {}
+    for one in error.errors():
+        location = (*at, *one["loc"])
+        # pydantic adds to the place which type of a union it tried.
+        if one["type"] != "missing" and location not in doc.lines:
+            location = location[:-1]
+        found.setdefault(location, []).append(wording(one, model))
+    return [
+        Problem(
+            doc.path,
+            doc.line(location),
+            dotted(location),
+            " or ".join(dict.fromkeys(what for what, _ in said)),
+            said[0][1],
+        )
+        for location, said in found.items()
+    ]
 
 
 def wording(error: Any, model: type[Strict]) -> tuple[str, str]:

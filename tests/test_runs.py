@@ -141,6 +141,17 @@ def test_a_damaged_line_is_named(name: str, tmp_path: Path) -> None:
         read_results(folder)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_line_with_what_is_no_number_is_damaged(number: str, tmp_path: Path) -> None:
+    folder = written(tmp_path, record(), record(case="sea"))
+    lines = (folder / "results.jsonl").read_text("ascii").splitlines()
+    lines[1] = lines[1].replace('"value": 1.0', f'"value": {number}')
+    (folder / "results.jsonl").write_text("\n".join(lines), "ascii")
+
+    with pytest.raises(RunRecordError, match=rf"results\.jsonl:2: damaged line: {number} is no number"):
+        read_results(folder)
+
+
 def test_a_damaged_reply_is_named(tmp_path: Path) -> None:
     folder = written(tmp_path, record())
     with (folder / "replies.jsonl").open("a", encoding="ascii") as file:

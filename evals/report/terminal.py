@@ -13,7 +13,10 @@ from rich.text import Text
 
 from evals.checks.answers import shorten
 from evals.gate import GateVerdict
+from evals.leaderboard import Standing
+from evals.report.compared import print_verdict
 from evals.report.snapshots import print_snapshots
+from evals.report.standings import print_standings
 from evals.report.tables import (
     SCORE_COLUMNS,
     figure_lines,
@@ -23,6 +26,7 @@ from evals.report.tables import (
 )
 from evals.scores import ModelFigures, Score, Summary
 from evals.snapshots import SnapshotResults
+from evals.verdict import Verdict
 
 CAUSES_SHOWN = 8
 MESSAGE_LIMIT = 2000
@@ -42,6 +46,9 @@ def print_summary(
     stored: int,
     notes: Sequence[str] = (),
     snapshots: SnapshotResults | None = None,
+    comparison: Verdict | None = None,
+    ranked: Sequence[Standing] = (),
+    spared: int = 0,
 ) -> None:
     """Print the summary of a run; colours say nothing that the words do not say."""
     for figures in summary.models:
@@ -54,16 +61,28 @@ def print_summary(
     for message in unavailable.values():
         console.print()
         console.print(_plain(message, "red"))
+    if comparison is None and len(ranked) > 1:
+        console.print()
+        print_standings(console, ranked)
     if snapshots is not None:
         console.print()
         print_snapshots(console, snapshots)
     console.print()
     for note in notes:
         console.print(_plain(f"note: {note}", "yellow"))
-    _print_verdict(console, verdict, folder=folder, complete=complete)
+    if comparison is not None:
+        print_verdict(console, comparison)
+        if verdict.state in ("measured", "unanswered"):
+            _print_verdict(console, verdict, folder=folder, complete=complete)
+    else:
+        _print_verdict(console, verdict, folder=folder, complete=complete)
+    if spared:
+        console.print(f"Stopped early: {spared} requests were saved, since nothing could change the verdict.")
     if stored:
         console.print(f"{stored} replies came from the store; --refresh asks the models again.")
     console.print(Text(f"run: {folder}" if complete else f"unfinished run: {folder}"), soft_wrap=True)
+    if (folder / "report.html").exists():
+        console.print(Text(f"report: {folder / 'report.html'}"), soft_wrap=True)
 
 
 def _plain(message: str, style: str = "") -> Text:
