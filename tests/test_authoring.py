@@ -111,7 +111,7 @@ def test_schemas_are_written_beside_each_other_and_again(tmp_path: Path) -> None
 
     written = write_schemas(folder)
 
-    assert [path.name for path in written] == ["task.schema.json", "cases.schema.json"]
+    assert [path.name for path in written] == ["task.schema.json", "cases.schema.json", "verdict.schema.json"]
     assert write_schemas(folder) == written
     assert all(path.read_text("utf-8").endswith("}\n") for path in written)
 

@@ -211,7 +211,8 @@ def test_schemas_are_written_where_editors_look(tmp_path: Path) -> None:
     done = evals("schema", cwd=tmp_path)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "wrote schemas/task.schema.json\nwrote schemas/cases.schema.json\n"
+    names = ("task", "cases", "verdict")
+    assert done.stdout == "".join(f"wrote schemas/{name}.schema.json\n" for name in names)
     for path in (tmp_path / "schemas").iterdir():
         jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text("utf-8")))
 
