@@ -242,7 +242,9 @@ def _given_settings(config: pytest.Config) -> RunSettings:
             "--snapshot-strict enforces and --no-gate only measures; leave one of them out"
         )
     if _on(config, "stop_early") and _on(config, "no_gate"):
-        raise pytest.UsageError("--stop-early stops at a verdict and --no-gate gives none; leave one of them out")
+        raise pytest.UsageError(
+            "--stop-early stops at a verdict and --no-gate gives none; leave one of them out"
+        )
     baseline, baseline_run = _baseline(config)
     policy = _text(config, "policy")
     if policy and not (baseline or baseline_run):
