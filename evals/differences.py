@@ -25,7 +25,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What was drawn independently: clusters of cases where there are some, else cases, in order of name.
+    """What was drawn independently: clusters of cases where there are some, else cases.
 
     Per unit `sizes` counts its cases, `baseline` and `candidate` are the sums of their rates. `pass_fail`: each unit is
     one case that passed or did not, so that counts of pairs say it all.
@@ -55,7 +55,7 @@ def units_of(pairs: Iterable[Pair]) -> Units:
     clusters: dict[str, list[Pair]] = {}
     for one in pairs:
         clusters.setdefault(one.cluster, []).append(one)
-    groups = [clusters[name] for name in sorted(clusters)]
+    groups = list(clusters.values())
     return Units(
         sizes=tuple(map(len, groups)),
         baseline=tuple(math.fsum(one.baseline for one in group) for group in groups),

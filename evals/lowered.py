@@ -43,7 +43,7 @@ def _weaker(task: str, before: Mapping[str, Any], now: Mapping[str, Any], floors
     margins = today.get("non_inferior") or {}
     for capability, margin in (then.get("non_inferior") or {}).items():
         # What has to be superior is not worse; whether a single case is lost is another question.
-        if capability not in superior or margin == 0 or capability in margins:
+        if capability not in superior or margin == 0:
             yield from _rises(f"the margin of {task}", {capability: margin}, margins)
     yield from _falls(f"the ratio of {task}", then.get("ratio"), today.get("ratio"))
     yield from _rises(f"the guard by {task} of", then.get("guards"), today.get("guards"))

@@ -128,15 +128,11 @@ def requirements(policy: Policy, judged: Mapping[str, Collection[str]], facts: F
     found: dict[tuple[str, str, Kind], Asked] = {}
     for asked in (one for task in judged for one in _asked_by(policy, task, judged, facts)):
         key = (asked.task, asked.capability, asked.kind)
-        if key not in found or _strictness(asked) > _strictness(found[key]):
+        if key not in found or asked.bound < found[key].bound:  # only margins are asked twice
             found[key] = asked
     places = {name: index for index, name in enumerate(judged)}
     in_order = sorted(found.values(), key=lambda one: places[one.task])
     return Required(tuple(in_order), tuple(dict.fromkeys(_left_out(policy, judged))))
-
-
-def _strictness(asked: Asked) -> float:
-    return asked.bound if asked.kind == "ratio" else -asked.bound
 
 
 def _asked_by(

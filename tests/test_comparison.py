@@ -93,6 +93,14 @@ def test_a_slightly_better_candidate_is_told_how_many_more_cases_it_needs() -> N
     assert found.sentence == f"Inconclusive: about {more:,} more cases are needed."
 
 
+def test_the_requirement_that_lacks_most_says_how_many_cases_are_needed() -> None:
+    gate = own(non_inferior={"format": 0.05, "safety": 0.03})
+    found = judged(candidate(BASE, gate), base(gate))
+
+    assert [one.more_cases for one in found.requirements] == [23, found.more_cases]
+    assert found.more_cases and found.more_cases > 23
+
+
 def test_what_cannot_be_shown_leaves_no_number_of_cases() -> None:
     gate = own(superior=["content"], non_inferior={"format": 0.05})
     found = judged(candidate(BASE, gate), base(gate))

@@ -239,3 +239,10 @@ def test_an_entry_for_every_task_asks_what_a_task_has_and_guards_all_but_the_gua
         "colours guards gone, which was not asked: add --task gone",
         "sums guards gone, which was not asked: add --task gone",
     )
+
+
+def test_an_entry_for_every_task_asks_nothing_of_the_guarded_task_by_itself() -> None:
+    policy = Policy("mine", {"*": versus(guards={"sums": 0.1})})
+
+    assert requirements(policy, {"sums": ["format"]}).asked == ()
+    assert [one.policy for one in requirements(policy, {"sums": ["format"], "words": []}).asked] == ["words"]

@@ -98,6 +98,7 @@ def test_a_requirement_of_means_stands_as_its_cases_show(
     found = requirement(what, cases)
 
     assert (found.status, status_of(what, cases)) == (status, status)
+    assert found.low >= (0 if what.kind == "ratio" else -1)
     assert all(map(math.isfinite, (found.estimate, found.low, found.high)))
 
 
