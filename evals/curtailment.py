@@ -98,7 +98,8 @@ class Curtailment:
             case, task = item.need.case, item.need.task.name
             capability = item.capability.value
             by_case = self._cases.setdefault((task, capability), {})
-            baseline = None if recorded is None else recorded[task, capability][case.id]
+            # Unknown too where a recorded baseline was not judged by this check.
+            baseline = (recorded or {}).get((task, capability), {}).get(case.id)
             by_case.setdefault(case.id, _Case(case.cluster or case.id, repeats, baseline=baseline))
 
     def take(self, record: CaseRecord, *, of_baseline: bool) -> Settled | None:

@@ -17,7 +17,7 @@ from evals.against import Against, write_verdict
 from evals.backends.base import Model, parse_specs
 from evals.cases import GoldenTask, load_golden
 from evals.curtailment import Curtailment, Settled
-from evals.errors import GoldenGateError, ModelUnavailable, SettingsError
+from evals.errors import GoldenGateError, ModelUnavailable, RunMismatch, SettingsError
 from evals.gate import GateVerdict, Selection, judge_run, with_comparison, with_problem
 from evals.needs import (
     Asking,
@@ -304,18 +304,22 @@ class GoldenRun:
         return verdict
 
     def _compare(self, against: Against) -> None:
-        """Compare the candidate with its baseline."""
+        """Compare the candidate with its baseline; where what was judged does not fit together, that is a problem."""
         assert self.verdict is not None
-        self.comparison = against.verdict(
-            self.folder.name,
-            self.models,
-            self.tasks,
-            self.results.records,
-            problems=self.verdict.problems,
-            partial=self.selection.part,
-            settled=self._settled,
-            spared=self.spared if self.settings.stop_early else None,
-        )
+        try:
+            self.comparison = against.verdict(
+                self.folder.name,
+                self.models,
+                self.tasks,
+                self.results.records,
+                problems=self.verdict.problems,
+                partial=self.selection.part,
+                settled=self._settled,
+                spared=self.spared if self.settings.stop_early else None,
+            )
+        except RunMismatch as error:
+            self.verdict = with_problem(self.verdict, str(error))
+            return
         self.verdict = with_comparison(self.verdict, self.comparison)
 
     def _write_down(self, wall_s: float) -> None:

@@ -34,13 +34,13 @@ class Candidates:
         self.evals = evals
         self.server = server
 
-    def record(self, *right: range) -> str:
+    def record(self, *right: range, options: tuple[str, ...] = ()) -> str:
         """Record a run of a model that answers these questions right; returns its folder."""
         for number in range(QUESTIONS):
             known = any(number in numbers for numbers in right)
             self.server.play_only_for(f"question {number}?", RIGHT if known else WRONG)
         before = set(self.evals.reports.glob("*"))
-        done = self.evals.run("--no-store", "--no-gate")
+        done = self.evals.run("--no-store", "--no-gate", *options)
         assert done.status == 0, done.out
         (made,) = set(self.evals.reports.glob("*")) - before
         return str(made)
@@ -286,3 +286,21 @@ def test_a_guarded_task_has_to_be_asked_too(evals: Evals, fault_server: FaultSer
     done = evals.run("--baseline", "base", "--task", "small")
     assert done.status == 4
     assert "small guards basics, which was not asked: add --task basics" in done.out
+
+
+@pytest.mark.parametrize("early", [(), ("--stop-early",)], ids=["whole", "stop-early"])
+@pytest.mark.parametrize("selected", ["candidate", "baseline"])
+def test_a_part_of_the_checks_is_compared_with_the_same_part_or_told_to_be_another(
+    candidates: Candidates, selected: str, early: tuple[str, ...]
+) -> None:
+    part = ("-m", "format")
+    base = candidates.record(range(30), options=part if selected == "baseline" else ())
+    chosen = part if selected == "candidate" else ()
+    done = candidates.evals.run("--baseline", base, "--no-store", *early, *chosen)
+    assert "INTERNALERROR" not in done.out
+    assert done.status == 1, done.out
+    assert (done.folder / "run.json").exists()
+    if selected == "baseline":
+        assert "was judged by other checks in 60 of the cases" in " ".join(done.out.split())
+    else:
+        assert verdict(done)["verdict"] == "inconclusive"
