@@ -204,7 +204,8 @@ def report(
     """Write one HTML page of a run, or of several side by side, with every reply."""
     import webbrowser
 
-    from evals.report.gather import run_folder, write_report
+    from evals.report.gather import write_report
+    from evals.runs import run_folder
 
     found = reports or _folder("reports")
     folders = [run_folder(run, found) for run in runs]

@@ -10,14 +10,14 @@ from pathlib import Path
 from evals.backends.base import Model, ModelSpec, parse_spec
 from evals.cases import GoldenTask
 from evals.checks.answers import shorten
-from evals.comparison import compare
+from evals.comparison import compare, may_replace
 from evals.curtailment import Settled
 from evals.errors import SettingsError
 from evals.options import RunSettings
-from evals.pairing import RunSide, find_run, pass_rates, read_side, refuse_mismatch
+from evals.pairing import RunSide, pass_rates, read_side, refuse_mismatch
 from evals.policy import Asked, Policy, Required, policy_of_tasks, read_policy, requirements
 from evals.report.compared import comment_markdown
-from evals.runs import CaseRecord, read_run, task_facts, versions, write_whole
+from evals.runs import CaseRecord, task_facts, versions, write_whole
 from evals.verdict import Verdict
 
 
@@ -71,8 +71,7 @@ class Against:
             refuse_mismatch(
                 self._recorded, facts, [(task.name, case.id) for task in tasks for case in task.cases]
             )
-            folder, _ = find_run(settings.baseline_run, Path(settings.reports))
-            self._notes = other_versions(read_run(folder).versions, versions())
+            self._notes = other_versions(self._recorded.versions, versions())
 
     def asked(self, tasks: Sequence[GoldenTask]) -> Sequence[Asked]:
         """What the policy asks to be shown of these tasks."""
@@ -129,15 +128,11 @@ def as_settled(found: Verdict, settled: Settled) -> Verdict:
         replace(one, status=statuses.get((one.task, one.capability, one.kind), "open"), more_cases=None)
         for one in found.requirements
     )
-    names = {
-        "promote": f"Promote: {found.candidate.model} may replace {found.baseline.model}.",
-        "block": f"Block: {found.candidate.model} may not replace {found.baseline.model}.",
-        "inconclusive": "Inconclusive: the cases that there are cannot tell.",
-    }
     return replace(
         found,
         verdict=settled.decision,
-        sentence=names[settled.decision],
+        sentence=may_replace(settled.decision, found.candidate.model, found.baseline.model)
+        or "Inconclusive: the cases that there are cannot tell.",
         reasons=settled.reasons,
         requirements=requirements,
         more_cases=None,

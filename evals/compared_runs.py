@@ -39,21 +39,17 @@ def compare_runs(
     `GoldenGateError`; then nothing is written.
     """
     side = read_side(candidate, reports)
-    baseline = join([read_side(one, reports) for one in baselines])
+    recorded = [read_side(one, reports) for one in baselines]
     folder, _ = find_run(candidate, reports)
     info = read_run(folder)
     selection = _selection(info, folder)
     found = compare(
         side,
-        baseline,
+        join(recorded),
         read_policy(policy) if policy else policy_of_tasks(side.tasks),
         gate_problems=_gate(side, selection).problems,
         partial=selection.part,
-        notes=[
-            note
-            for one in baselines
-            for note in other_versions(read_run(find_run(one, reports)[0]).versions, info.versions)
-        ],
+        notes=[note for one in recorded for note in other_versions(one.versions, side.versions)],
     )
     written = out or folder
     try:

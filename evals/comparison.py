@@ -93,11 +93,8 @@ def _sentence(
     found: Sequence[Requirement],
     more: int | None,
 ) -> str:
-    names = shorten(candidate.model.label), shorten(baseline.model.label)
-    if decision == "promote":
-        return "Promote: {} may replace {}.".format(*names)
-    if decision == "block":
-        return "Block: {} may not replace {}.".format(*names)
+    if decided := may_replace(decision, candidate.model.label, baseline.model.label):
+        return decided
     if not found:
         return f"Inconclusive: {NOTHING_ASKED}."
     if partial:
@@ -105,6 +102,12 @@ def _sentence(
     if more is None:
         return "Inconclusive: no number of cases would show what is asked, as things stand."
     return f"Inconclusive: about {more:,} more {'case is' if more == 1 else 'cases are'} needed."
+
+
+def may_replace(decision: Decision, candidate: str, baseline: str) -> str:
+    """What promote and block say of two models; '' where nothing is decided."""
+    words = {"promote": "Promote: {} may replace {}.", "block": "Block: {} may not replace {}."}
+    return words.get(decision, "").format(shorten(candidate), shorten(baseline))
 
 
 def _reasons(problems: Sequence[str], partial: str, found: Sequence[Requirement]) -> Iterator[str]:

@@ -5,9 +5,8 @@ Paired by (task, case): what the baseline makes of a case is held against what t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from evals.backends.base import Model
 from evals.cases import Gate
 from evals.checks.answers import shorten
 from evals.errors import RunMismatch, RunRecordError
-from evals.runs import CaseRecord, RunInfo, read_lines, read_run
+from evals.runs import CaseRecord, RunInfo, read_lines, read_run, run_folder
 
 # So many names stand in a message; of the others only the number.
 NAMED = 5
@@ -29,12 +28,16 @@ Passes = dict[tuple[str, str], dict[str, list[bool]]]
 
 @dataclass(frozen=True, slots=True)
 class RunSide:
-    """One model's part of one or several runs. `tasks` are their facts as in run.json: hash, options, gate."""
+    """One model's part of one or several runs. `tasks` are their facts as in run.json: hash, options, gate.
+
+    `versions` are those by which it was judged, as there.
+    """
 
     model: Model
     runs: tuple[str, ...]
     tasks: Facts
     records: Sequence[CaseRecord]
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +80,18 @@ def read_side(text: str, reports: Path) -> RunSide:
     model = _chosen(info, label, folder)
     records = [one for one in _sound_records(folder) if one.model == model.label]
     _refuse_disorder(records, info, folder)
-    return RunSide(model, (info.run,), info.tasks, records)
+    return RunSide(model, (info.run,), info.tasks, records, info.versions)
 
 
 def find_run(text: str, reports: Path) -> tuple[Path, str]:
     """The folder of a run that is meant, and the model's label or ''; raises `RunRecordError` where there is none."""
-    name, _, label = text.partition("#")
-    for folder, model in (
-        (Path(text), ""),
-        (Path(name), label),
-        (reports / text, ""),
-        (reports / name, label),
-    ):
-        if name and os.path.isdir(folder):  # unlike Path.is_dir, also of a name too long for a folder
-            return folder, model
-    raise RunRecordError(
-        f"there is no run {shorten(text)}, neither as a folder nor by that name in {reports}"
-    )
+    try:
+        return run_folder(text, reports), ""
+    except RunRecordError:
+        name, sign, label = text.partition("#")
+        if not sign:
+            raise
+    return run_folder(name, reports), label
 
 
 def _refuse_damaged(info: RunInfo, folder: Path) -> None:

@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 
 from evals.backends.base import Model, ModelReply
 from evals.cases import CaseCheck, GoldenTask
+from evals.checks.answers import shorten
 from evals.checks.base import CheckResult
 from evals.errors import RunRecordError, SettingsError
 from evals.journal import Journal
@@ -298,6 +299,16 @@ def read_run(folder: Path) -> RunInfo:
         raise RunRecordError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunRecordError(f"{path} is damaged: {error}") from error
+
+
+def run_folder(run: str, reports: Path) -> Path:
+    """The folder of a run that is named by it, or by its name in the reports folder; raises `RunRecordError`."""
+    for folder in (Path(run), reports / run):
+        if run and os.path.isdir(folder):  # unlike Path.is_dir, also of a name too long for a folder
+            return folder
+    raise RunRecordError(
+        f"there is no run {shorten(run)!r}, neither as a folder nor by that name in {reports}"
+    )
 
 
 def finished_runs(reports: Path) -> list[Path]:

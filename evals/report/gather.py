@@ -15,7 +15,6 @@ from pathlib import Path
 
 from evals.backends.base import Model
 from evals.cases import GoldenTask, read_golden
-from evals.checks.answers import shorten
 from evals.errors import RunRecordError, SettingsError
 from evals.leaderboard import Standing, capabilities_in_order, place, standings
 from evals.prompts import PromptError, chat_messages
@@ -30,16 +29,6 @@ from evals.verdict import Verdict
 
 # A model, with the index of its run.
 Row = tuple[int, Standing]
-
-
-def run_folder(run: str, reports: Path) -> Path:
-    """The folder of a run that is named by it, or by its name in the reports folder; raises `RunRecordError`."""
-    found = [path for path in (Path(run), reports / run) if path.is_dir()]
-    if not run or not found:
-        raise RunRecordError(
-            f"there is no run {shorten(run)!r}, neither as a folder nor by that name in {reports}"
-        )
-    return found[0]
 
 
 def write_report(folders: Sequence[Path], golden: Path | Sequence[GoldenTask] | None, out: Path) -> None:

@@ -18,6 +18,7 @@ from rich.text import Text
 from evals.checks.answers import shorten
 from evals.leaderboard import Standing, capabilities_in_order, quality
 from evals.report.page import WHOLE, Cell
+from evals.report.tables import percent
 
 NAME_LIMIT = 70
 HEAD_LIMIT = 10
@@ -87,11 +88,11 @@ def _figures(row: Standing, heads: Sequence[str]) -> list[str]:
             speed = row.figures.tokens_per_s
             figures.append("-" if speed is None else f"{speed:.1f}")
         elif head == "mean":
-            figures.append(whole_percent(quality(row)) if row.overall else "-")
+            figures.append(percent(quality(row), 0) if row.overall else "-")
         elif cell is None:
             figures.append("-")
         else:
-            figures.append(_with_interval(cell) if head == WHOLE else whole_percent(cell.rate))
+            figures.append(_with_interval(cell) if head == WHOLE else percent(cell.rate, 0))
     return figures
 
 
@@ -107,20 +108,10 @@ def _not_apart(row: Standing, first: Standing) -> bool:
     return own is not None and best is not None and own.high >= best.low
 
 
-def whole_percent(fraction: float) -> str:
-    """`0.934` as `93%`; only all is 100% and only nothing 0%."""
-    text = f"{fraction:.0%}"
-    if text == "100%" and fraction < 1:
-        return ">99%"
-    if text == "0%" and fraction > 0:
-        return "<1%"
-    return text
-
-
 def _with_interval(cell: Cell) -> str:
     """`61% (57-65)`, the ends rounded outwards."""
     low, high = math.floor(round(cell.low * 100, 6)), math.ceil(round(cell.high * 100, 6))
-    return f"{whole_percent(cell.rate)} ({low}-{high})"
+    return f"{percent(cell.rate, 0)} ({low}-{high})"
 
 
 def _row(name: str, name_width: int, cells: Sequence[str], widths: Sequence[int]) -> str:

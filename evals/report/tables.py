@@ -11,13 +11,14 @@ from evals.scores import Measure, Score, Summary
 SCORE_COLUMNS = ("task", "capability", "pass rate", "95% interval", "n", "floor")
 
 
-def percent(fraction: float) -> str:
-    """`0.934` as `93.4%`, with ends marked as they are: 99.96% is not written as 100%."""
-    text = f"{fraction:.1%}"
-    if text == "100.0%" and fraction < 1:
-        return ">99.9%"
-    if text == "0.0%" and fraction > 0:
-        return "<0.1%"
+def percent(fraction: float, digits: int = 1) -> str:
+    """`0.934` as `93.4%`, with ends marked as they are: 99.96% is not written as 100%, nor is anything as 0%."""
+    text = f"{fraction:.{digits}%}"
+    least = 10**-digits
+    if text == f"{1:.{digits}%}" and fraction < 1:
+        return f">{100 - least:.{digits}f}%"
+    if text == f"{0:.{digits}%}" and fraction > 0:
+        return f"<{least:.{digits}f}%"
     return text
 
 

@@ -38,7 +38,7 @@ def needs_words(one: Requirement) -> str:
     """What an open requirement lacks."""
     if one.more_cases is None:
         return "no number of cases would show it as things stand"
-    return f"about {one.more_cases:,} more cases"
+    return f"about {one.more_cases:,} more {'case' if one.more_cases == 1 else 'cases'}"
 
 
 def by_capability(verdict: Verdict) -> dict[tuple[str, str], Difference]:

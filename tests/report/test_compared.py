@@ -17,6 +17,7 @@ from evals.planned import Planned
 from evals.report.compared import COMMENT_MARK, comment_markdown, markdown_verdict, print_plan, print_verdict
 from evals.report.verdict_words import p_words, points
 from evals.verdict import Decision, Difference, Noise, Side, Verdict
+from tests.report.rendered import tables
 from tests.verdicts import requirement, verdict
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202e|<img onerror=x>[bold]b[/bold]\r\n\x9b1m --> @team </details>"
@@ -192,29 +193,10 @@ def hostile(text: str = HOSTILE, times: int = 1) -> Verdict:
     )
 
 
-def tables(text: str) -> list[list[list[str]]]:
-    """The tables as cells of rendered text; a cell holds nothing but text."""
-    found: list[list[list[str]]] = []
-    inside = False
-    for token in MarkdownIt("commonmark").enable("table").parse(text):
-        if token.type in ("table_open", "table_close"):
-            inside = token.type == "table_open"
-            if inside:
-                found.append([])
-        elif token.type == "tr_open":
-            found[-1].append([])
-        elif token.type == "inline" and inside:
-            parts = token.children or []
-            assert {part.type for part in parts} <= {"text", "text_special", "html_inline"}
-            assert {part.content for part in parts if part.type == "html_inline"} <= {"<!-- -->"}
-            found[-1][-1].append("".join(part.content for part in parts if part.type != "html_inline"))
-    return found
-
-
 def test_the_report_has_requirements_differences_and_graded_values_as_tables() -> None:
     text = markdown_verdict(whole())
 
-    asked, differences, graded = tables(text)
+    asked, differences, graded = tables(text, "<!-- -->")
     assert text.startswith(f"## Against the baseline\n\n**{whole().sentence}**\n")
     assert asked[1:] == [
         ["ops", "content", "better than the baseline", "+13.0 (+3.1 to +22.9) points", "shown"],
@@ -259,7 +241,7 @@ def test_a_comment_begins_with_its_mark_and_folds_the_details() -> None:
     mark, headline, *_ = text.splitlines()
     assert (mark, headline) == (COMMENT_MARK, f"### Golden Gate: {whole().sentence}")
     before, inside = text.split("<details>")
-    assert (len(tables(before)), len(tables(inside.split("</summary>")[1]))) == (1, 2)
+    assert (len(tables(before, "<!-- -->")), len(tables(inside.split("</summary>")[1]))) == (1, 2)
     assert text.endswith("</details>\n\n[The whole report](<https://example.com/runs/7>)\n")
 
 
@@ -275,7 +257,7 @@ def test_hostile_names_mean_nothing_in_markdown(form: Any) -> None:
     text = form(hostile())
 
     rendered = MarkdownIt("commonmark").enable("table").render(text)
-    assert [len(row) for table in tables(text) for row in table] == [5, 5, 7, 7, 7, 7]
+    assert [len(row) for table in tables(text, "<!-- -->") for row in table] == [5, 5, 7, 7, 7, 7]
     assert "<img" not in rendered
     assert rendered.count("</details>") == text.count("<details>")
     assert all(char.isprintable() or char == "\n" for char in text)

@@ -13,9 +13,10 @@ from evals.backends.base import Model, ModelReply, parse_spec
 from evals.errors import RunRecordError, SettingsError
 from evals.flips import Flip
 from evals.imported import import_table
-from evals.report.gather import gather, run_folder
+from evals.report.gather import gather
 from evals.report.html_cases import cases_json
 from evals.report.page import WHOLE, Page
+from evals.runs import run_folder
 from evals.snapshots import SNAPSHOTS_FILE, Compared
 from evals.verdict import Side, Verdict
 from tests.golden_folder import CASES, TASK, edited, write_golden

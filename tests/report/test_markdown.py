@@ -16,6 +16,7 @@ from evals.report.markdown import MISSES_SHOWN, escaped, markdown_report
 from evals.runs import CaseRecord
 from evals.scores import summarise
 from tests.records import check, record, run_info
+from tests.report.rendered import tables
 
 HOSTILE = {
     "a pipe": "a | b \\| c",
@@ -42,24 +43,6 @@ def report(records: Sequence[CaseRecord], problems: Sequence[str] = (), **fields
     return markdown_report(
         run_info(**fields), summarise(records, {"colours": {"content": 0.5}}), verdict, records
     )
-
-
-def tables(text: str) -> list[list[list[str]]]:
-    """The tables as cells of rendered text, as a reader of GitHub sees them."""
-    found: list[list[list[str]]] = []
-    inside = False
-    for token in MarkdownIt("commonmark").enable("table").parse(text):
-        if token.type in ("table_open", "table_close"):
-            inside = token.type == "table_open"
-            if inside:
-                found.append([])
-        elif token.type == "tr_open":
-            found[-1].append([])
-        elif token.type == "inline" and inside:
-            parts = token.children or []
-            assert {part.type for part in parts} <= {"text", "text_special"}
-            found[-1][-1].append("".join(part.content for part in parts))
-    return found
 
 
 def test_the_report_tells_verdict_scores_misses_and_facts() -> None:

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from evals.leaderboard import Standing, in_order, standings
 from evals.report.page import WHOLE, Cell
-from evals.report.standings import print_standings, whole_percent
+from evals.report.standings import print_standings
+from evals.report.tables import percent
 from evals.scores import ModelFigures
 from evals.stats import wilson_interval
 from tests.records import check, record
@@ -170,4 +171,4 @@ def test_without_colour_the_words_are_the_same() -> None:
     ("fraction", "words"), [(0, "0%"), (0.001, "<1%"), (0.015, "2%"), (0.999, ">99%"), (1, "100%")]
 )
 def test_only_all_is_100_percent_and_only_nothing_is_0(fraction: float, words: str) -> None:
-    assert whole_percent(fraction) == words
+    assert percent(fraction, 0) == words
