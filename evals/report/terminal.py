@@ -80,9 +80,9 @@ def print_summary(
         console.print(f"Stopped early: {spared} requests were saved, since nothing could change the verdict.")
     if stored:
         console.print(f"{stored} replies came from the store; --refresh asks the models again.")
-    console.print(Text(f"run: {folder}" if complete else f"unfinished run: {folder}"), soft_wrap=True)
     if (folder / "report.html").exists():
-        console.print(Text(f"report: {folder / 'report.html'}"), soft_wrap=True)
+        console.print("The whole report, with every reply: report.html in the run's folder.")
+    console.print(Text(f"run: {folder}" if complete else f"unfinished run: {folder}"), soft_wrap=True)
 
 
 def _plain(message: str, style: str = "") -> Text:
