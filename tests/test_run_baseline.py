@@ -27,6 +27,13 @@ def write_policy(golden: Path, policy: str, *, floor: float = 0.2) -> None:
         file.write(policy)
 
 
+def answer_right(server: FaultServer, *right: range) -> None:
+    """From now on these questions are answered right, and all others wrong."""
+    for number in range(QUESTIONS):
+        known = any(number in numbers for numbers in right)
+        server.play_only_for(f"question {number}?", RIGHT if known else WRONG)
+
+
 class Candidates:
     """Runs in which the test chooses which questions are answered right."""
 
@@ -36,9 +43,7 @@ class Candidates:
 
     def record(self, *right: range, options: tuple[str, ...] = ()) -> str:
         """Record a run of a model that answers these questions right; returns its folder."""
-        for number in range(QUESTIONS):
-            known = any(number in numbers for numbers in right)
-            self.server.play_only_for(f"question {number}?", RIGHT if known else WRONG)
+        answer_right(self.server, *right)
         before = set(self.evals.reports.glob("*"))
         done = self.evals.run("--no-store", "--no-gate", *options)
         assert done.status == 0, done.out
@@ -125,9 +130,11 @@ def test_a_model_of_the_same_run_is_a_baseline_that_is_held_to_no_floor(
     task = evals.golden / "small" / "task.yaml"
     task.write_text(task.read_text().replace("content: 0.9", "content: 1.0"))
     fault_server.models["base:latest"] = ("completion",)
-    for number in range(QUESTIONS):
-        fault_server.play_for(f"question {number}?", WRONG, RIGHT)
-    done = evals.run("--baseline", "base", "--concurrency", "1", *workers)
+    # What the baseline answers is in the store, so that it does not matter which of two workers asks first.
+    answer_right(fault_server)
+    assert evals.run("--no-gate", models=("base",)).status == 0
+    answer_right(fault_server, range(QUESTIONS))
+    done = evals.run("--baseline", "base", *workers)
     found = verdict(done)
     assert (found["baseline"]["model"], found["candidate"]["model"]) == ("base", "tiny")
     assert (done.status, found["verdict"]) == (0, "promote"), done.out
