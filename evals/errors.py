@@ -13,7 +13,11 @@
     ├── ServerLost         a server is of no more use for a model: gone for good, or it has another one now
     ├── RunRecordError     a run record cannot be read
     ├── RunMismatch        two runs cannot be held against each other: other tasks, other cases, asked otherwise
-    └── SnapshotError      a snapshot can be neither read nor written
+    ├── SnapshotError      a snapshot can be neither read nor written
+    ├── DataError          training data has problems: all of them, each with file and line
+    ├── TrainingError      training, packaging or an adapter cannot go on
+    ├── RegistryError      Ollama or the ledger is not as it should be
+    └── PromotionRefused   production stays as it is; the message says why
 
 Errors of other libraries are translated into these where they arise, at the edge, and nowhere else.
 The text of each is written for the person at the terminal: what happened, where, what to do next.
@@ -54,6 +58,28 @@ class GoldenError(GoldenGateError):
         count = len(self.problems)
         head = "1 problem" if count == 1 else f"{count} problems"
         super().__init__("\n".join([f"{head} in the golden cases:", *map(str, self.problems)]))
+
+
+class DataError(GoldenGateError):
+    """Training data cannot be used; `problems` names each reason."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "1 problem" if count == 1 else f"{count} problems"
+        super().__init__("\n".join([f"{head} in the training data:", *map(str, self.problems)]))
+
+
+class TrainingError(GoldenGateError):
+    """Training, packaging or an adapter cannot go on: the message says why and what to do."""
+
+
+class RegistryError(GoldenGateError):
+    """Ollama or the ledger is not as it should be: a fault, another digest, something gone."""
+
+
+class PromotionRefused(GoldenGateError):
+    """A promotion or a rollback is refused; production stays as it is."""
 
 
 class SettingsError(GoldenGateError):
