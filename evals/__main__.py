@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evals.errors import GoldenGateError, RunRecordError
+from evals.command_line import CHECK_FAILED, USAGE_ERROR, GoldenFolder, ReportsFolder, folder_here, run_app
+from evals.errors import RunRecordError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-CHECK_FAILED = 1
-USAGE_ERROR = 4
-TYPER_USAGE_ERROR = 2
-GARBAGE_THRESHOLD = 100_000
-
-GoldenFolder = Annotated[
-    Path | None, typer.Option("--golden", envvar="GOLDENGATE_GOLDEN", help="folder of golden tasks")
-]
-
-
-def _folder(name: str) -> Path:
-    """`golden` or `reports` here, else the clone's."""
-    from evals.options import default_folder
-
-    here = Path(name)
-    return here if here.is_dir() else default_folder(name, Path())
 
 
 @app.command()
@@ -37,7 +21,7 @@ def lint(
     """Check every golden case and print every problem with file and line."""
     from evals.cases import read_golden
 
-    found, problems = read_golden(golden or _folder("golden"), tasks or ())
+    found, problems = read_golden(golden or folder_here("golden"), tasks or ())
     for problem in sorted(problems, key=lambda one: (str(one.file), one.line)):
         typer.echo(str(problem))
     cases = [case for task in found for case in task.cases]
@@ -79,9 +63,7 @@ def new(
 def health(
     tasks: Annotated[list[str] | None, typer.Argument(help="tasks to look at; all by default")] = None,
     golden: GoldenFolder = None,
-    reports: Annotated[
-        Path | None, typer.Option(envvar="GOLDENGATE_REPORTS", help="folder of recorded runs")
-    ] = None,
+    reports: ReportsFolder = None,
     runs: Annotated[
         list[Path] | None,
         typer.Option("--run", help="a recorded run, repeatable; all by default"),
@@ -95,10 +77,10 @@ def health(
     from evals.report.health import print_health
     from evals.runs import CaseRecord, finished_runs, read_run, results_of_tasks
 
-    found = load_golden(golden or _folder("golden"), tasks or ())
+    found = load_golden(golden or folder_here("golden"), tasks or ())
     hashes = {task.name: task.hash for task in found}
     records: list[CaseRecord] = []
-    for run in runs or finished_runs(reports or _folder("reports")):
+    for run in runs or finished_runs(reports or folder_here("reports")):
         try:
             if not runs and read_run(run).rescored:
                 continue  # its answers are those of the run that it judged again
@@ -130,7 +112,9 @@ def rescore(
     from evals.report.rescored import print_rescored
     from evals.rescore import rescore as judge_again
 
-    done = judge_again(run, golden or _folder("golden"), reports or _folder("reports"), gate=not no_gate)
+    done = judge_again(
+        run, golden or folder_here("golden"), reports or folder_here("reports"), gate=not no_gate
+    )
     console = Console(highlight=False, soft_wrap=False)
     print_rescored(console, done.changes, done.summary, done.verdict, folder=done.folder)
     if done.verdict.problems:
@@ -148,9 +132,7 @@ def compare(
     policy: Annotated[
         Path | None, typer.Option(help="what has to be shown (default: what the tasks ask)")
     ] = None,
-    reports: Annotated[
-        Path | None, typer.Option(envvar="GOLDENGATE_REPORTS", help="folder of recorded runs")
-    ] = None,
+    reports: ReportsFolder = None,
     out: Annotated[
         Path | None, typer.Option(help="folder for verdict.json (default: the candidate's run)")
     ] = None,
@@ -161,7 +143,7 @@ def compare(
     from evals.compared_runs import compare_runs
     from evals.report.compared import print_verdict
 
-    done = compare_runs(candidate, baseline, reports or _folder("reports"), policy=policy, out=out)
+    done = compare_runs(candidate, baseline, reports or folder_here("reports"), policy=policy, out=out)
     print_verdict(Console(highlight=False, soft_wrap=False), done.verdict)
     typer.echo(f"verdict: {done.folder / 'verdict.json'}")
     if done.verdict.verdict != "promote":
@@ -173,9 +155,7 @@ def latency(
     run: Annotated[
         Path | None, typer.Argument(help="a run's folder; by default the newest that was timed")
     ] = None,
-    reports: Annotated[
-        Path | None, typer.Option(envvar="GOLDENGATE_REPORTS", help="folder of recorded runs")
-    ] = None,
+    reports: ReportsFolder = None,
 ) -> None:
     """Print how fast models answered, cold and warm, as measured by `pytest evals/test_latency.py`."""
     from rich.console import Console
@@ -183,7 +163,7 @@ def latency(
     from evals.latency_record import newest_latency_run, read_latencies
     from evals.report.latency import print_latency
 
-    chosen = run or newest_latency_run(reports or _folder("reports"))
+    chosen = run or newest_latency_run(reports or folder_here("reports"))
     console = Console(highlight=False)
     print_latency(console, read_latencies(chosen))
     console.print(f"run: {chosen}", markup=False, soft_wrap=True)
@@ -196,9 +176,7 @@ def report(
         Path | None, typer.Option(help="file to write (default: report.html in the run's folder)")
     ] = None,
     golden: GoldenFolder = None,
-    reports: Annotated[
-        Path | None, typer.Option(envvar="GOLDENGATE_REPORTS", help="folder of recorded runs")
-    ] = None,
+    reports: ReportsFolder = None,
     show: Annotated[bool, typer.Option("--open", help="show it in the browser")] = False,
 ) -> None:
     """Write one HTML page of a run, or of several side by side, with every reply."""
@@ -207,9 +185,9 @@ def report(
     from evals.report.gather import write_report
     from evals.runs import run_folder
 
-    found = reports or _folder("reports")
+    found = reports or folder_here("reports")
     folders = [run_folder(run, found) for run in runs]
-    prompts = golden or _folder("golden")
+    prompts = golden or folder_here("golden")
     path = out or (folders[0] if len(folders) == 1 else found) / "report.html"
     write_report(folders, prompts if golden or prompts.is_dir() else None, path)
     typer.echo(f"wrote {path}")
@@ -233,25 +211,12 @@ def import_(
     from evals.imported import import_table
     from evals.runs import read_run
 
-    folder = import_table(table, reports or _folder("reports"), name=name, task=task, cases=cases)
+    folder = import_table(table, reports or folder_here("reports"), name=name, task=task, cases=cases)
     info = read_run(folder)
     (facts,) = info.tasks.values()
     typer.echo(f"imported {len(info.models)} models of {facts['cases']} cases: {folder}")
     typer.echo(f"to look at it: python -m evals report {folder}")
 
 
-def main() -> None:
-    """Run the command line; a mistake of the user's is a sentence and exit status 4."""
-    # Cases and results live until the end: to search them for cycles again and again took half of the time to read them.
-    gc.set_threshold(GARBAGE_THRESHOLD)
-    try:
-        app()
-    except SystemExit as end:
-        raise SystemExit(USAGE_ERROR if end.code == TYPER_USAGE_ERROR else end.code) from None
-    except GoldenGateError as error:
-        typer.echo(f"ERROR: {error}", err=True)
-        raise SystemExit(USAGE_ERROR) from None
-
-
 if __name__ == "__main__":
-    main()
+    run_app(app)

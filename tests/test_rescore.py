@@ -520,7 +520,7 @@ CODE_CASES = """\
   expect: {function: double, asserts: ["double(2) == 4"]}
   reference: "```python\\ndef double(x):\\n    return 2 * x\\n```"
 """
-RUN_EVALS = "from evals.__main__ import main\nmain()"
+RUN_EVALS = "from evals.__main__ import app\nfrom evals.command_line import run_app\nrun_app(app)"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux's")
