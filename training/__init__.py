@@ -1,4 +1,4 @@
-"""From data to a promoted adapter: data -> encode -> train -> package -> create in Ollama -> evals -> promote or roll back.
+"""From data to a promoted adapter: data -> lint -> encode -> train -> package -> create in Ollama -> gate -> promote or roll back.
 
-Not part of this version: the package is here for its name, and holds nothing yet.
+`python -m training` is its command line. It imports evals; evals never imports it.
 """
