@@ -64,8 +64,8 @@ def _linear_axis(
     low: float, high: float, start: float, end: float, step: float, least: float, most: float
 ) -> Axis:
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    low, high = max(first * step, least), min(last * step, most)
-    ticks = [float(f"{k * step:.10g}") for k in range(first, last + 1)]
+    ticks = [float(f"{k * step:.10g}") for k in range(first, last + 1)]  # 12 * 0.05 is more than 0.6
+    low, high = max(ticks[0], least), min(ticks[-1], most)
     return Axis(low, high, start, end, tuple(tick for tick in ticks if low <= tick <= high))
 
 

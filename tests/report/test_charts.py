@@ -283,6 +283,24 @@ def test_quality_from_capabilities_says_so() -> None:
     assert "% of cases passed, with 95% interval" in texts(pareto(page(timed("a"), timed("b")), "latency"))
 
 
+def test_rates_without_intervals_stand_on_the_whole_scale() -> None:
+    near = [column(name, overall={"format": cell(k)}, latency_s=1.0) for name, k in (("a", 13), ("b", 14))]
+
+    assert {"0", "100"} <= set(texts(pareto(page(*near), "latency")))
+    assert "100" not in texts(pareto(page(timed("a", 8), timed("b", 9)), "latency"))
+
+
+def test_what_the_rates_are_of_is_told_whole_however_long_it_is() -> None:
+    names = ("command", "exact", "no teleport", "safety", "syntax")
+    models = [column(name, overall={one: cell(3) for one in names}, latency_s=1.0) for name in "ab"]
+
+    words = texts(pareto(page(*models), "latency"))
+
+    assert "% of cases passed*" in words
+    assert f"* % of cases passed, mean of {', '.join(names)}." in " ".join(words)
+    assert not [one for one in words if "…" in one]
+
+
 @pytest.mark.parametrize("passes", [0, 20])
 def test_equal_models_at_the_ends_of_the_scale_are_drawn(passes: int) -> None:
     models = [timed("a", passes, 2.0), timed("b", passes, 2.0)]
@@ -486,6 +504,14 @@ def test_an_axis_holds_its_values_and_its_numbers_do_not_touch(values: list[floa
         assert axis.ticks and list(axis.ticks) == sorted(set(axis.ticks))
         spans = [(axis.at(tick), text_width(tick_label(tick)) / 2) for tick in axis.ticks]
         assert all(a + half + other <= b for (a, half), (b, other) in itertools.pairwise(spans))
+
+
+@given(st.lists(st.floats(0, 1e9), min_size=1, max_size=9))
+@example([0.7])
+def test_an_axis_begins_and_ends_at_a_tick(values: list[float]) -> None:
+    axis = linear_axis(values, 20, 340)
+
+    assert (axis.low, axis.high) == (axis.ticks[0], axis.ticks[-1])
 
 
 @given(st.floats(0, 1))
