@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from evals.backends.base import Model, ModelSpec, parse_spec
 from evals.cases import GoldenTask
 from evals.checks.answers import shorten
-from evals.comparison import compare, may_replace
+from evals.comparison import baseline_gaps, compare, may_replace
 from evals.curtailment import Settled
 from evals.errors import SettingsError
+from evals.lowered import lowered
 from evals.options import RunSettings
-from evals.pairing import RunSide, pass_rates, read_side, refuse_mismatch
+from evals.pairing import Facts, RunSide, pass_rates, refuse_mismatch
 from evals.policy import Asked, Policy, Required, policy_of_tasks, read_policy, requirements
+from evals.recorded_side import read_side
 from evals.report.compared import comment_markdown
 from evals.runs import CaseRecord, task_facts, versions, write_whole
-from evals.verdict import Verdict
+from evals.verdict import Decision, Verdict
 
 
 class Against:
@@ -40,7 +42,9 @@ class Against:
             raise SettingsError(f"--baseline {settings.baseline} is the candidate itself")
         self._settings = settings
         self._recorded: RunSide | None = None
+        self._facts: Facts = {}
         self._notes: list[str] = []
+        self._certain: list[str] = []
         self.policy = Policy("", {})
 
     @property
@@ -62,7 +66,7 @@ class Against:
         Raises `GoldenGateError` where they do not fit what is to be asked.
         """
         settings = self._settings
-        facts = task_facts(tasks)
+        facts = self._facts = task_facts(tasks)
         self.policy = read_policy(Path(settings.policy)) if settings.policy else policy_of_tasks(facts)
         if problems := self._required(golden).problems:
             raise SettingsError("\n".join(["the comparison cannot show what is asked of it:", *problems]))
@@ -72,6 +76,17 @@ class Against:
                 self._recorded, facts, [(task.name, case.id) for task in tasks for case in task.cases]
             )
             self._notes = other_versions(self._recorded.versions, versions())
+
+    def certain(self, cases: Collection[tuple[str, str]]) -> list[str]:
+        """What blocks the candidate whatever it answers: bars that were lowered since a recorded baseline, and results
+        that this one lacks of the (task, case) that are to be compared. A sentence each."""
+        if self._recorded is not None:
+            floors_only = bool(self.policy.name)
+            self._certain = [
+                *lowered(self._recorded.tasks, self._facts, floors_only=floors_only),
+                *baseline_gaps(cases, self._recorded),
+            ]
+        return self._certain
 
     def asked(self, tasks: Sequence[GoldenTask]) -> Sequence[Asked]:
         """What the policy asks to be shown of these tasks."""
@@ -116,11 +131,16 @@ class Against:
             partial=partial,
             spared=spared,
         )
-        return found if settled is None else as_settled(found, settled)
+        return found if settled is None else as_settled(found, settled, [*problems, *self._certain])
 
 
-def as_settled(found: Verdict, settled: Settled) -> Verdict:
-    """A comparison of what was judged before an early stop, with the verdict that the stop was for."""
+def as_settled(found: Verdict, settled: Settled, problems: Sequence[str] = ()) -> Verdict:
+    """A comparison of what was judged before an early stop, with the verdict that the stop was for.
+
+    `problems` stand against the candidate whatever its cases would have brought, so they block it.
+    """
+    decision: Decision = "block" if problems else settled.decision
+    reasons = (*problems, *(settled.reasons if decision == settled.decision else ()))
     statuses = {
         (asked.task, asked.capability, asked.kind): status for asked, status in settled.statuses.items()
     }
@@ -130,10 +150,10 @@ def as_settled(found: Verdict, settled: Settled) -> Verdict:
     )
     return replace(
         found,
-        verdict=settled.decision,
-        sentence=may_replace(settled.decision, found.candidate.model, found.baseline.model)
+        verdict=decision,
+        sentence=may_replace(decision, found.candidate.model, found.baseline.model)
         or "Inconclusive: the cases that there are cannot tell.",
-        reasons=settled.reasons,
+        reasons=tuple(dict.fromkeys(reasons)),
         requirements=requirements,
         more_cases=None,
         notes=(

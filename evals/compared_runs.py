@@ -8,12 +8,12 @@ from pathlib import Path
 
 from evals.against import other_versions, write_verdict
 from evals.comparison import compare
-from evals.errors import RunRecordError, SettingsError
-from evals.gate import GateVerdict, Selection, judge_run
-from evals.pairing import RunSide, find_run, join, read_side
+from evals.errors import RunMismatch, SettingsError
+from evals.own_gate import own_problems
+from evals.pairing import join
 from evals.policy import policy_of_tasks, read_policy
-from evals.runs import RunInfo, read_run
-from evals.scores import summarise
+from evals.recorded_side import find_run, read_side, selection_of
+from evals.runs import read_run
 from evals.verdict import Verdict
 
 
@@ -35,20 +35,24 @@ def compare_runs(
 ) -> Compared:
     """Compare two recorded runs; further runs of the baseline count as repeats of its cases.
 
-    The candidate's own gate is judged anew, by the floors that its run recorded, also where it only measured. Raises
+    The candidate's own gate is judged anew, by what its run recorded, also where it only measured. Raises
     `GoldenGateError`; then nothing is written.
     """
     side = read_side(candidate, reports)
     recorded = [read_side(one, reports) for one in baselines]
     folder, _ = find_run(candidate, reports)
     info = read_run(folder)
-    selection = _selection(info, folder)
+    baseline = join(recorded)
+    if len(recorded) > 1 and side.runs[0] in baseline.runs:
+        raise RunMismatch(
+            f"the candidate's own run {side.runs[0]} is no repeat of its baseline; leave it out"
+        )
     found = compare(
         side,
-        join(recorded),
+        baseline,
         read_policy(policy) if policy else policy_of_tasks(side.tasks),
-        gate_problems=_gate(side, selection).problems,
-        partial=selection.part,
+        gate_problems=own_problems(side, info, folder),
+        partial=selection_of(info, folder).part,
         notes=[note for one in recorded for note in other_versions(one.versions, side.versions)],
     )
     written = out or folder
@@ -60,16 +64,3 @@ def compare_runs(
             f"the verdict cannot be written to {written}: {error.strerror or error}; name another folder with --out DIR"
         ) from error
     return Compared(found, written)
-
-
-def _gate(side: RunSide, selection: Selection) -> GateVerdict:
-    floors = {name: facts.get("gate", {}).get("floors", {}) for name, facts in side.tasks.items()}
-    summary = summarise(side.records, floors, [side.model.label])
-    return judge_run(side.records, summary, {}, selection, enforce_floors=True)
-
-
-def _selection(info: RunInfo, folder: Path) -> Selection:
-    try:
-        return Selection(**info.selected)
-    except TypeError as error:
-        raise RunRecordError(f"{folder / 'run.json'} is damaged: what was selected is not told") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from evals.checks.answers import shorten
 from evals.differences import differences, graded, noise
@@ -16,7 +16,7 @@ from evals.verdict import Decision, Requirement, Side, Status, Verdict
 # The weightiest first.
 _ORDER: tuple[Status, ...] = ("failed", "open", "shown")
 # Replies that are an answer, be it one that refuses.
-_ANSWERS = ("answered", "refused")
+ANSWERS = ("answered", "refused")
 NOTHING_ASKED = "no policy asks for anything that was compared; name one with --policy, or write `versus_baseline` into task.yaml"
 
 
@@ -54,7 +54,7 @@ def compare(
         *lowered(baseline.tasks, candidate.tasks, floors_only=bool(policy.name)),
         *unsound,
         *_unanswered(candidate),
-        *_baseline_gaps(candidate, baseline),
+        *baseline_gaps({(one.task, one.case) for one in candidate.records}, baseline),
         *(() if partial else required.problems),
     ]
     decision = _decision(problems, partial, found)
@@ -135,7 +135,7 @@ def _unsound(side: RunSide, what: str) -> list[str]:
 def _unanswered(candidate: RunSide) -> list[str]:
     """A candidate that never answered is not merely worse."""
     outcomes = Counter(one.outcome for one in candidate.records)
-    if any(outcomes[name] for name in _ANSWERS):
+    if any(outcomes[name] for name in ANSWERS):
         return []
     kinds = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(outcomes.items()))
     return [
@@ -143,9 +143,11 @@ def _unanswered(candidate: RunSide) -> list[str]:
     ]
 
 
-def _baseline_gaps(candidate: RunSide, baseline: RunSide) -> list[str]:
-    """What the baseline has no result of would count as a miss, in favour of the candidate."""
-    cases = {(one.task, one.case) for one in candidate.records}
+def baseline_gaps(cases: Collection[tuple[str, str]], baseline: RunSide) -> list[str]:
+    """What the baseline has no result of would count as a miss, in favour of the candidate.
+
+    `cases` are the (task, case) that are compared, each once.
+    """
     records = [one for one in baseline.records if (one.task, one.case) in cases]
     lost = sum(one.outcome == "infrastructure" for one in records)
     unjudged = sum(
@@ -172,7 +174,7 @@ def _notes(candidate: RunSide, baseline: RunSide) -> Iterator[str]:
         yield (
             f"candidate and baseline are the same weights ({shorten(candidate.model.digest)[:12]}): whatever differs is noise"
         )
-    if not any(one.outcome in _ANSWERS for one in baseline.records):
+    if not any(one.outcome in ANSWERS for one in baseline.records):
         yield f"the baseline {shorten(baseline.model.label)} gave no whole answer at all: it is no hard one to beat"
 
 

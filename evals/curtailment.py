@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from evals.comparison import ANSWERS
 from evals.gate import GateVerdict
 from evals.needs import CheckItem
 from evals.pairing import Pair
@@ -94,6 +95,7 @@ class Curtailment:
         self._cases: dict[CapabilityKey, dict[str, _Case]] = {}
         self._range: dict[Asked, tuple[Status, Status]] = dict.fromkeys(asked, ("failed", "shown"))
         self._faulted = False
+        self._answered = False
         for item in expected:
             case, task = item.need.case, item.need.task.name
             capability = item.capability.value
@@ -107,6 +109,7 @@ class Curtailment:
         if record.outcome == "infrastructure" or any(check.outcome == "error" for check in record.checks):
             self._faulted = True
             return None
+        self._answered |= not of_baseline and record.outcome in ANSWERS
         capabilities = {check.capability for check in record.checks}
         for capability in capabilities:
             case = self._cases.get((record.task, capability), {}).get(record.case)
@@ -155,7 +158,8 @@ class Curtailment:
         ]
         if reasons:
             return Settled("block", tuple(reasons), statuses)
-        if self._faulted or not floors_hold:
+        # A candidate that never answers is blocked, however little is asked of it.
+        if self._faulted or not floors_hold or (self._asked and not self._answered):
             return None
         if len(statuses) == len(self._asked) and all(status == "shown" for status in statuses.values()):
             return self._end("promote", ["nothing that is still to come could change that"], statuses)

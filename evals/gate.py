@@ -67,9 +67,7 @@ def judge_run(
     `broken_off`: tests that ended without a result, because their worker crashed or their set-up broke.
     """
     problems = _missing(records, summary, unavailable, checked=selection.checks > 0 or not selection.others)
-    if broken_off:
-        what = "test" if broken_off == 1 else "tests"
-        problems.append(f"{broken_off} {what} broke off without a result; pytest tells above what happened")
+    problems += _broken_off(broken_off)
     if enforce_floors:
         problems += _broken(records) + _below(summary)
     if problems:
@@ -87,6 +85,15 @@ def judge_run(
             "partial", f"No verdict, only a part was selected ({selection.part}); the floors hold on it."
         )
     return GateVerdict("holds", "The gate holds.")
+
+
+def faults(records: Sequence[CaseRecord], summary: Summary, broken_off: int = 0) -> list[str]:
+    """What came to no result, a sentence each: it stands against a run whatever is still to come."""
+    return [
+        *_missing(records, summary, {}, checked=False),
+        *_broken_off(broken_off),
+        *_broken(records),
+    ]
 
 
 def with_problem(verdict: GateVerdict, problem: str) -> GateVerdict:
@@ -134,6 +141,13 @@ def _missing(
     if checked and not records:
         problems.append("nothing was asked")
     return problems
+
+
+def _broken_off(tests: int) -> list[str]:
+    if not tests:
+        return []
+    what = "test" if tests == 1 else "tests"
+    return [f"{tests} {what} broke off without a result; pytest tells above what happened"]
 
 
 def _below(summary: Summary) -> list[str]:

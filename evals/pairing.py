@@ -1,27 +1,28 @@
-"""Two runs side by side: the same cases, each with the mean over its repeats. Pure, but for `read_side`.
+"""Two runs side by side: the same cases, each with the mean over its repeats. Pure.
 
 Paired by (task, case): what the baseline makes of a case is held against what the candidate makes of it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from evals.backends.base import Model
-from evals.cases import Gate
 from evals.checks.answers import shorten
-from evals.errors import RunMismatch, RunRecordError
-from evals.runs import CaseRecord, RunInfo, read_lines, read_run, run_folder
+from evals.checks.base import CheckOutcome
+from evals.errors import RunMismatch
+from evals.outcomes import ReplyOutcome
+from evals.runs import CaseRecord, CheckRecord
 
 # So many names stand in a message; of the others only the number.
 NAMED = 5
 
 Facts = Mapping[str, Mapping[str, Any]]
+_REPLIES = tuple(one.value for one in ReplyOutcome)
+_CHECKS = tuple(one.value for one in CheckOutcome)
 # By (task, capability): by case, whether each of its repeats passed.
 Passes = dict[tuple[str, str], dict[str, list[bool]]]
 
@@ -59,121 +60,52 @@ class Paired:
     pairs: tuple[Pair, ...]
 
 
-def read_side(text: str, reports: Path) -> RunSide:
-    """One model of a recorded run: `RUN`, or `RUN#MODEL` where it holds several; RUN is a folder, or its name in
-    `reports`.
-
-    Raises `RunRecordError` for a run that is not complete, has no results by case, or is damaged.
-    """
-    folder, label = find_run(text, reports)
-    info = read_run(folder)
-    _refuse_damaged(info, folder)
-    if info.settings.get("summary_only"):
-        raise RunRecordError(
-            f"the run in {folder} is a table from elsewhere: it has rates and no single cases, so nothing can be paired"
-        )
-    if info.spared:
-        raise RunRecordError(
-            f"the run in {folder} was stopped early: {info.spared} of its requests were never asked, so it cannot stand "
-            "for its model; run it without --stop-early"
-        )
-    model = _chosen(info, label, folder)
-    records = [one for one in _sound_records(folder) if one.model == model.label]
-    _refuse_disorder(records, info, folder)
-    return RunSide(model, (info.run,), info.tasks, records, info.versions)
-
-
-def find_run(text: str, reports: Path) -> tuple[Path, str]:
-    """The folder of a run that is meant, and the model's label or ''; raises `RunRecordError` where there is none."""
-    try:
-        return run_folder(text, reports), ""
-    except RunRecordError:
-        name, sign, label = text.partition("#")
-        if not sign:
-            raise
-    return run_folder(name, reports), label
-
-
-def _refuse_damaged(info: RunInfo, folder: Path) -> None:
-    def is_task(facts: Any) -> bool:
-        if not (isinstance(facts, dict) and isinstance(facts.get("hash"), str)):
-            return False
-        Gate.model_validate(facts.get("gate", {}))
-        return isinstance(facts.get("options", {}), dict)
-
-    names = [info.run, *(name for model in info.models for name in (model.label, model.digest))]
-    try:
-        whole = isinstance(info.settings, dict) and all(map(is_task, info.tasks.values()))
-        whole = whole and all(isinstance(name, str) for name in names)
-    except (ValidationError, AttributeError):
-        whole = False
-    if not whole:
-        raise RunRecordError(
-            f"{folder / 'run.json'} is damaged: its models, tasks or settings are not what a run writes"
-        )
-
-
-def _chosen(info: RunInfo, label: str, folder: Path) -> Model:
-    labels = [model.label for model in info.models]
-    if not label and len(labels) == 1:
-        return info.models[0]
-    if label in labels:
-        return info.models[labels.index(label)]
-    ways = ", ".join(shorten(f"{folder}#{one}", 200) for one in labels)
-    if not label and labels:
-        raise RunRecordError(f"the run in {folder} holds {len(labels)} models; name one: {ways}")
-    raise RunRecordError(
-        f"the run in {folder} holds no model {shorten(label)!r}" + (f"; there are: {ways}" if ways else "")
-    )
-
-
-def _sound_records(folder: Path) -> Iterable[CaseRecord]:
-    def sound(data: Mapping[str, Any]) -> CaseRecord:
-        record = CaseRecord.from_json(data)
-        if unsound := unsound_value(record):
-            raise ValueError(unsound)
-        return record
-
-    return read_lines(folder / "results.jsonl", sound)
-
-
 def unsound_value(record: CaseRecord) -> str:
-    """What of a record cannot be compared: a value that is no fraction, a measure that is no number; '' if nothing."""
-    texts = (record.model, record.task, record.case, record.cluster, record.outcome)
-    checks = [text for check in record.checks for text in (check.name, check.capability, check.outcome)]
-    if not all(isinstance(text, str) for text in (*texts, *checks)) or not isinstance(record.repeat, int):
+    """What of a record cannot be compared or counted, in words; '' if nothing.
+
+    Names are texts, outcomes those that there are, values and measures fractions, figures numbers.
+    """
+    checks = [text for one in record.checks for text in (one.kind, one.name, one.capability, one.cause)]
+    names = (record.model, record.task, record.case, record.cluster, record.fault, *record.retries, *checks)
+    if not all(isinstance(name, str) for name in names) or not isinstance(record.repeat, int):
         return "a name that is no text, or a repeat that is no whole number"
-    for check in record.checks:
-        for name, value in (("value", check.value), *check.measures.items()):
-            # NaN is in no range; a measure is a fraction too, but for rounding.
-            if not (isinstance(value, (int, float)) and -1e-9 <= value <= 1 + 1e-9):
-                return f"the {name} of {check.name} is {shorten(str(value))}, no number from 0 to 1"
+    for outcome, words in ((record.outcome, _REPLIES), *((one.outcome, _CHECKS) for one in record.checks)):
+        if outcome not in words:
+            return f"the outcome {shorten(str(outcome))!r}, which is none of {', '.join(words)}"
+    figures: list[Any] = [*record.timings.values(), *record.tokens.values()]
+    for figure in figures:
+        if not (figure is None or isinstance(figure, (int, float))):
+            return f"a time or a count of tokens that is no number: {shorten(str(figure))}"
+    return next(filter(None, map(_unsound_check, record.checks)), "")
+
+
+def _unsound_check(check: CheckRecord) -> str:
+    for name, value in (("value", check.value), *check.measures.items()):
+        # NaN is in no range; a measure is a fraction too, but for rounding.
+        if not (isinstance(value, (int, float)) and -1e-9 <= value <= 1 + 1e-9):
+            return f"the {name} of {check.name} is {shorten(str(value))}, no number from 0 to 1"
+    if check.kind != "label" or check.expected is None:
+        return ""
+    wanted = check.expected if isinstance(check.expected, dict) else {}
+    labels = wanted.get("of")
+    found = check.extracted.get("label", 0) if isinstance(check.extracted, dict) else None
+    if not (found is None or isinstance(found, str)):
+        return f"the label that {check.name} read is no text"
+    if not (isinstance(labels, list) and all(isinstance(one, str) for one in (wanted.get("label"), *labels))):
+        return f"the labels that {check.name} expects are no texts"
     return ""
-
-
-def _refuse_disorder(records: Sequence[CaseRecord], info: RunInfo, folder: Path) -> None:
-    """Lines that a run does not write: of a task that it did not ask, or one of a repeat that has one already."""
-    seen: set[tuple[str, str, int]] = set()
-    for one in records:
-        key = (one.task, one.case, one.repeat)
-        if key in seen or one.task not in info.tasks:
-            what = (
-                "stands in it twice" if key in seen else f"is of a task that is not in {folder / 'run.json'}"
-            )
-            raise RunRecordError(
-                f"{folder / 'results.jsonl'} is damaged: repeat {one.repeat} of {shorten(f'{one.task}/{one.case}')} {what}"
-            )
-        seen.add(key)
 
 
 def join(sides: Sequence[RunSide]) -> RunSide:
     """Several runs of one model as one: those after the first count as further repeats of its cases.
 
-    Raises `RunMismatch` where they are not of the same weights, tasks and cases; one side at least.
+    Raises `RunMismatch` where they are not of the same weights, tasks and cases, or one is there twice; one side at
+    least.
     """
     first, *others = sides
     cases = {(one.task, one.case) for one in first.records}
-    problems: list[str] = []
+    runs = Counter(run for side in sides for run in side.runs)
+    problems = [f"{shorten(run)} is named {n} times: it is one repeat" for run, n in runs.items() if n > 1]
     records = list(first.records)
     for other in others:
         name = _runs(other)
@@ -281,21 +213,26 @@ def pair(candidate: RunSide, baseline: RunSide) -> list[Paired]:
 
 
 def _refuse_other_checks(candidate: RunSide, baseline: RunSide) -> None:
-    """A case that was judged by other checks there, such as by a part of them (`-k`), passes for other reasons."""
+    """A case that was judged by other checks in any repeat, such as by a part of them (`-k`), passes for other reasons.
 
-    def checks(side: RunSide) -> dict[tuple[str, str, str], set[str]]:
-        found: dict[tuple[str, str, str], set[str]] = {}
+    Of the baseline only the candidate's capabilities count.
+    """
+
+    def checks(side: RunSide) -> dict[tuple[str, str], list[set[tuple[str, str]]]]:
+        found: dict[tuple[str, str], list[set[tuple[str, str]]]] = {}
         for one in side.records:
-            for check in one.checks:
-                found.setdefault((one.task, one.case, check.capability), set()).add(check.name)
+            judged = {(check.capability, check.name) for check in one.checks}
+            found.setdefault((one.task, one.case), []).append(judged)
         return found
 
     theirs = checks(baseline)
-    other = {
-        (task, case)
-        for (task, case, of), names in checks(candidate).items()
-        if theirs.get((task, case, of)) != names
-    }
+    other: set[tuple[str, str]] = set()
+    for case, ours in checks(candidate).items():
+        wanted = set.union(*ours)
+        capabilities = {capability for capability, _ in wanted}
+        judged = [{one for one in names if one[0] in capabilities} for names in (*ours, *theirs[case])]
+        if any(names != wanted for names in judged):
+            other.add(case)
     if other:
         raise RunMismatch(
             f"the baseline {shorten(baseline.model.label)} in {_runs(baseline)} was judged by other checks in "

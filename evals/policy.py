@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from evals.cases import ID_PATTERN, VersusBaseline
 from evals.checks.answers import shorten
 from evals.checks.base import Capability, Strict
-from evals.documents import Document, Location, dotted, read_document
+from evals.documents import Document, Location, dotted, parse_document, read_document
 from evals.errors import Problem, RunRecordError, SettingsError
 from evals.gate import NO_MISS
 from evals.pairing import Facts
@@ -85,7 +85,15 @@ def policy_of_tasks(facts: Facts) -> Policy:
 
 def read_policy(path: Path) -> Policy:
     """A policy file; raises `SettingsError` with each problem of it, by line."""
-    document, problems = read_document(path)
+    return _policy(*read_document(path))
+
+
+def parse_policy(path: Path, text: str) -> Policy:
+    """The same of a text; `path` is only named in problems."""
+    return _policy(*parse_document(path, text))
+
+
+def _policy(document: Document, problems: Sequence[Problem]) -> Policy:
     if not problems:
         try:
             file = PolicyFile.model_validate(document.value)
@@ -159,6 +167,11 @@ def _margin(value: float) -> tuple[Kind, float]:
 
 
 def _left_out(policy: Policy, judged: Mapping[str, Collection[str]]) -> Iterator[str]:
+    for task in (
+        policy.tasks if policy.name else ()
+    ):  # of the tasks' own policies, those that were asked stand
+        if task != EVERY and task not in judged:
+            yield f"the policy asks something of {task}, which was not asked: add --task {task}, or mend its name"
     for task, capabilities in judged.items():
         versus = policy.of(task)
         if versus is None:

@@ -152,7 +152,7 @@ class _Judging:
         task, case = found
         request = chat_request(model, task, case, record.repeat)
         # What ended before it was asked has no key, and is a fault all the same.
-        if record.response != request.key(model.digest) and not (record.fault and not record.response):
+        if record.response != model.key(request) and not (record.fault and not record.response):
             self._otherwise[name] = None
             return None
         checks = tuple(check_record(*one) for one in judge_reply(case, reply, request.messages[-1].content))

@@ -18,15 +18,8 @@ from evals.backends.base import Model, parse_specs
 from evals.cases import GoldenTask, load_golden
 from evals.curtailment import Curtailment, Settled
 from evals.errors import GoldenGateError, ModelUnavailable, RunMismatch, SettingsError
-from evals.gate import GateVerdict, Selection, judge_run, with_comparison, with_problem
-from evals.needs import (
-    Asking,
-    CheckItem,
-    GoldenItem,
-    SnapshotItem,
-    all_items,
-    test_name,
-)
+from evals.gate import GateVerdict, Selection, faults, judge_run, with_comparison, with_problem
+from evals.needs import Asking, CheckItem, GoldenItem, SnapshotItem, all_items, test_name
 from evals.options import RunSettings
 from evals.report.compared import markdown_verdict
 from evals.report.gather import write_report
@@ -34,16 +27,7 @@ from evals.report.markdown import markdown_report
 from evals.report.snapshots import snapshots_section
 from evals.results import Results
 from evals.resume import Started, read_started, refuse_changes
-from evals.runs import (
-    CaseRecord,
-    RunInfo,
-    RunWriter,
-    git_state,
-    host,
-    task_facts,
-    versions,
-    write_whole,
-)
+from evals.runs import CaseRecord, RunInfo, RunWriter, git_state, host, task_facts, versions, write_whole
 from evals.sampling import of_split, sample_cases, stood_for
 from evals.scores import Summary, summarise
 from evals.since import lowered_since
@@ -85,6 +69,7 @@ class GoldenRun:
         self.resumed = 0
         self._golden: tuple[GoldenTask, ...] = ()
         self._all_compared = False
+        self._compares_snapshots = False
         self.complete = False
         self.notes: list[str] = []
         self._begun = False
@@ -134,7 +119,8 @@ class GoldenRun:
                 self.against.begin(self.tasks, golden)
             if self.settings.since is not None:
                 folder, named = Path(self.settings.golden), self.settings.tasks
-                self._undercut = lowered_since(self.settings.since, folder, named, golden)
+                policy = Path(self.settings.policy) if self.settings.policy else None
+                self._undercut = lowered_since(self.settings.since, folder, named, golden, policy)
             self._git = git_state(self.root)
             found = self.asking.replies.resolve(self.specs)
             for note in self.asking.replies.notes:
@@ -177,6 +163,7 @@ class GoldenRun:
         compared = sum(isinstance(item, SnapshotItem) for item in chosen)
         every = sum(len(task.cases) for task in self._golden)
         self._all_compared = compared == len(self._own_labels) * every
+        self._compares_snapshots = compared > 0
         asked = len(self.models) * self.settings.repeats
         whole = [case for task in self.whole for case in task.cases]
         self.selection = Selection(
@@ -199,16 +186,20 @@ class GoldenRun:
         ends: set[Decision] = {"promote", "block", "inconclusive"}
         if self.selection.partial:
             ends.discard("promote")
-        agreement = settings.repeats > 1 and any(task.gate.agreement for task in self.tasks)
-        if agreement or settings.snapshot_strict or self._undercut:
-            ends = {"block"}
         asked = self.against.asked(self.tasks) if self.against else ()
         floors = {task.name: task.floors for task in self.tasks}
         if not asked and not any(floors.values()):
             return None
         items = [one for found in self.results.expected.values() for one in found]
+        of_candidate = [one for one in items if one.model.label == self.candidate]
+        cases = {(one.need.task.name, one.need.case.id) for one in of_candidate}
+        lacking = self.against is not None and (not asked or self.against.certain(cases))
+        agreement = settings.repeats > 1 and any(task.gate.agreement for task in self.tasks)
+        # Where something else decides too, nothing but a block is certain before the end.
+        if agreement or self._compares_snapshots or self._undercut or lacking:
+            ends = {"block"}
         return Curtailment(
-            [one for one in items if one.model.label == self.candidate],
+            of_candidate,
             floors,
             asked,
             repeats=settings.repeats,
@@ -287,19 +278,24 @@ class GoldenRun:
     def _judge(self) -> GateVerdict:
         """The verdict on what was judged, but for snapshots and the baseline."""
         results = self.results
+        problems = list(self._undercut) if self.settings.gate else []
         if self._settled is not None:
-            return self._settled.as_gate()
-        verdict = judge_run(
-            results.records,
-            self.summary,
-            self.unavailable,
-            self.selection,
-            enforce_floors=self.settings.gate,
-            broken_off=self.broken_off,
-        )
-        if results.lost and not self.selection.checks:
-            verdict = with_problem(verdict, f"{results.lost} of the replies that were to agree never came")
-        for problem in self._undercut if self.settings.gate else ():
+            verdict = self._settled.as_gate()
+            problems += faults(results.records, self.summary, self.broken_off)
+        else:
+            verdict = judge_run(
+                results.records,
+                self.summary,
+                self.unavailable,
+                self.selection,
+                enforce_floors=self.settings.gate,
+                broken_off=self.broken_off,
+            )
+            if results.lost and not self.selection.checks:
+                verdict = with_problem(
+                    verdict, f"{results.lost} of the replies that were to agree never came"
+                )
+        for problem in problems:
             verdict = with_problem(verdict, problem)
         return verdict
 
@@ -329,7 +325,7 @@ class GoldenRun:
         self.report = markdown_report(info, self.summary, self.verdict, self.results.records)
         if self.comparison is not None:
             self.report += markdown_verdict(self.comparison)
-        summary = {**self.summary.to_json(), "gate": asdict(self.verdict)}
+        summary = {**self.summary.to_json(), "gate": asdict(self.verdict), "undercut": self._undercut}
         if self.snapshots is not None:
             self.report += snapshots_section(self.snapshots)
             summary["snapshots"] = self.snapshots.counts

@@ -69,8 +69,8 @@ def mcnemar_p(lost: int, won: int) -> float:
 def tango_interval(lost: float, won: float, n: int, z: float = Z_95) -> tuple[float, float]:
     """The score interval of a difference of paired proportions, candidate minus baseline: (low, high), fractions.
 
-    Of `n` pairs the candidate passes `won` that the baseline fails, and fails `lost` that it passes; either may be
-    fractional, a mean over repeats. The interval holds every D that the score test does not refuse:
+    Of `n` pairs the candidate passes `won` that the baseline fails, and fails `lost` that it passes: counts, for a mean
+    over repeats is no pair that was won or lost. The interval holds every D that the score test does not refuse:
     |won - lost - nD| <= z · sqrt(n · (2q + D(1-D))), with q the maximum-likelihood estimate of the rate of losses
     under D: q = (sqrt(B² - 8C) - B) / 4, B = (2 - w + l)D - (l + w), C = -l·D(1-D), l = lost/n, w = won/n
     (Tango 1998, Statistics in Medicine 17:891).
@@ -78,9 +78,9 @@ def tango_interval(lost: float, won: float, n: int, z: float = Z_95) -> tuple[fl
     won moves both limits up or leaves them, one more lost down. Its exact coverage is 95% on average; at worst,
     where all discordant pairs point one way, 91% for n of 5 to 20 and 93% from 33 on.
 
-    Raises `ValueError` unless lost and won are non-negative numbers that sum to at most n.
+    Raises `ValueError` unless lost and won are whole, not negative, and sum to at most n.
     """
-    if not (lost >= 0 and won >= 0 and lost + won <= n * (1 + 1e-9)):
+    if not (lost >= 0 and won >= 0 and lost + won <= n and lost % 1 == won % 1 == 0):
         raise ValueError(f"{lost} lost and {won} won of {n}")
     if n == 0:
         return -1.0, 1.0

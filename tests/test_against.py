@@ -44,6 +44,23 @@ def test_an_early_stop_stands_above_the_figures_of_what_was_judged_until_then(
     assert any("stopped early" in note for note in made.notes)
 
 
+@pytest.mark.parametrize("decision", ["promote", "inconclusive"])
+def test_what_stands_against_a_candidate_blocks_it_whatever_the_stop_was_for(
+    found: Verdict, decision: Decision
+) -> None:
+    settled = Settled(decision, ("nothing that is still to come could change that",), {CONTENT: "shown"})
+    made = as_settled(found, settled, ["the floor of colours content was lowered"])
+    assert (made.verdict, made.sentence) == ("block", "Block: new:1 may not replace base:1.")
+    assert made.reasons == ("the floor of colours content was lowered",)
+
+
+def test_what_stands_against_a_candidate_is_told_before_the_reasons_of_a_block_and_nothing_twice(
+    found: Verdict,
+) -> None:
+    made = as_settled(found, Settled("block", ("too bad", "worse"), {}), ["a crash", "worse"])
+    assert (made.verdict, made.reasons) == ("block", ("a crash", "worse", "too bad"))
+
+
 def test_requirements_that_are_not_certain_stay_open(found: Verdict) -> None:
     shown = replace(found, requirements=tuple(replace(one, status="shown") for one in found.requirements))
     made = as_settled(shown, Settled("block", ("a floor cannot be reached",), {}))

@@ -176,3 +176,23 @@ def test_a_floor_counts_the_repeats_that_are_still_to_come(task: GoldenTask) -> 
     assert settled[4] is not None
     assert settled[4].reasons == ("small content can reach 89.6% at most, below the floor of 90%",)
     assert settled[4].as_gate().state == "fails"
+
+
+def test_a_candidate_that_has_not_answered_yet_is_not_promoted(task: GoldenTask) -> None:
+    """Where the baseline passes nothing, no case can be lost; but who never answers is blocked at the end."""
+    nothing = dict.fromkeys([case.id for case in task.cases], 0.0)
+    follower = Curtailment(
+        expected(task),
+        {},
+        [KINDS[2]],
+        repeats=1,
+        recorded={(task.name, "content"): nothing, (task.name, "format"): nothing},
+        ends=ALL,
+    )
+    for number in range(CASES - 1):
+        empty = judged(task, number, False, outcome="empty")
+        assert follower.take(empty, of_baseline=False) is None
+    assert follower.take(judged(task, CASES - 1, False), of_baseline=True) is None
+    settled = follower.take(judged(task, CASES - 1, False), of_baseline=False)
+    assert settled is not None
+    assert settled.decision == "promote"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evals.gate import GateVerdict, Selection, judge_run
+from evals.gate import GateVerdict, Selection, faults, judge_run
 from evals.runs import CaseRecord
 from evals.scores import summarise
 from tests.records import check, record
@@ -152,3 +152,15 @@ def test_a_test_that_broke_off_never_passes_although_all_else_is_well() -> None:
     found = judge_run(cases(10, 10), summary, {}, WHOLE, enforce_floors=True, broken_off=1)
     assert found.state == "fails"
     assert found.problems == ("1 test broke off without a result; pytest tells above what happened",)
+
+
+def test_what_came_to_no_result_stands_against_a_run_before_its_end_and_a_low_rate_does_not() -> None:
+    records = [*cases(0, 2), record(check("error"), case="broke"), LOST]
+    summary = summarise(records, {"colours": {"content": 1.0}}, ["small:1b", "not:asked"])
+
+    assert faults(records, summary, broken_off=2) == [
+        "small:1b: 1 of 4 requests brought no reply",
+        "2 tests broke off without a result; pytest tells above what happened",
+        "1 check broke instead of judging; their reasons are in results.jsonl",
+    ]
+    assert faults(cases(0, 2), summarise(cases(0, 2), {"colours": {"content": 1.0}})) == []

@@ -2,203 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.backends.base import Model, ModelReply, parse_spec
-from evals.errors import RunMismatch, RunRecordError
-from evals.pairing import Pair, Paired, join, pair, pass_rates, read_side, refuse_mismatch
-from evals.runs import CaseRecord, RunWriter
-from tests.records import check, record, run_info
+from evals.errors import RunMismatch
+from evals.pairing import Pair, Paired, join, pair, pass_rates, refuse_mismatch
+from tests.records import check, record
 from tests.sides import merged, side
-
-TASKS = {"colours": {"hash": "a" * 64, "cases": 1, "options": {}, "gate": {}}}
-
-
-def recorded(reports: Path, *records: CaseRecord, **fields: Any) -> Path:
-    """The folder of a complete run, of its own name."""
-    labels = list(dict.fromkeys(one.model for one in records)) or ["small:1b"]
-    writer = RunWriter.new(reports, "small:1b")
-    for one in records:
-        writer.add(one, ModelReply(text="It is blue."))
-    writer.finish(run_info(*labels, **{"run": writer.folder.name, "tasks": TASKS, **fields}), {}, "")
-    return writer.folder
 
 
 def rates(paired: Paired) -> list[tuple[str, float, float]]:
     return [(one.case, one.baseline, one.candidate) for one in paired.pairs]
-
-
-# Reading
-
-
-def test_a_run_is_read_by_its_folder_and_by_its_name(tmp_path: Path) -> None:
-    folder = recorded(tmp_path, record(), record(case="sea"))
-
-    by_folder = read_side(str(folder), tmp_path / "elsewhere")
-
-    assert by_folder == read_side(folder.name, tmp_path)
-    assert by_folder.model.label == "small:1b" and by_folder.runs == (folder.name,)
-    assert [one.case for one in by_folder.records] == ["sky", "sea"]
-    assert by_folder.tasks == TASKS
-
-
-def test_of_several_models_one_is_named_after_a_hash_sign(tmp_path: Path) -> None:
-    folder = recorded(tmp_path, record(), record(model="big:7b"), record(model="big:7b", case="sea"))
-
-    side = read_side(f"{folder}#big:7b", tmp_path)
-
-    assert side == read_side(f"{folder.name}#big:7b", tmp_path)
-    assert side.model.label == "big:7b" and [one.case for one in side.records] == ["sky", "sea"]
-
-
-def test_several_models_and_none_named_are_told_with_what_to_type(tmp_path: Path) -> None:
-    folder = recorded(tmp_path, record(), record(model="big:7b"))
-
-    with pytest.raises(RunRecordError, match=r"holds 2 models; name one: .*#small:1b, .*#big:7b"):
-        read_side(str(folder), tmp_path)
-    with pytest.raises(RunRecordError, match=r"holds no model 'huge:70b'; there are: .*#small:1b"):
-        read_side(f"{folder}#huge:70b", tmp_path)
-
-
-def test_a_run_that_is_not_there_is_told(tmp_path: Path) -> None:
-    for text in ("nothing", "nothing#model", "", "#", "\0", "a" * 5000):
-        with pytest.raises(RunRecordError, match="there is no run"):
-            read_side(text, tmp_path)
-
-
-def test_an_interrupted_run_is_refused(tmp_path: Path) -> None:
-    writer = RunWriter.new(tmp_path, "small:1b")
-    writer.add(record(), ModelReply(text="blue"))
-    writer.close()
-
-    with pytest.raises(RunRecordError, match="was not finished"):
-        read_side(str(writer.folder), tmp_path)
-
-
-def test_a_table_from_elsewhere_has_no_cases_to_pair(tmp_path: Path) -> None:
-    folder = recorded(tmp_path, settings={"summary_only": True})
-
-    with pytest.raises(RunRecordError, match="is a table from elsewhere"):
-        read_side(str(folder), tmp_path)
-
-
-def test_a_run_that_was_stopped_early_is_refused(tmp_path: Path) -> None:
-    folder = recorded(tmp_path, record(), spared=12)
-
-    with pytest.raises(RunRecordError, match="was stopped early: 12 of its requests were never asked"):
-        read_side(str(folder), tmp_path)
-
-
-def test_a_repeat_that_stands_twice_is_damage(tmp_path: Path) -> None:
-    folder = recorded(tmp_path, record(), record(repeat=1), record())
-
-    with pytest.raises(RunRecordError, match="repeat 0 of colours/sky stands in it twice"):
-        read_side(str(folder), tmp_path)
-
-
-def test_a_line_of_a_task_that_was_not_asked_is_damage(tmp_path: Path) -> None:
-    folder = recorded(tmp_path, record(), record(task="sums"))
-
-    with pytest.raises(RunRecordError, match=r"repeat 0 of sums/sky is of a task that is not in .*run\.json"):
-        read_side(str(folder), tmp_path)
-
-
-# What a damaged or hostile line may hold -> what is said of it
-BAD_LINES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "nan as a value": (lambda line: line["checks"][0].update(value=float("nan")), "NaN is no number"),
-    "infinity as a value": (
-        lambda line: line["checks"][0].update(value=float("inf")),
-        "Infinity is no number",
-    ),
-    "too large a value": (
-        lambda line: line["checks"][0].update(value=7),
-        "the value of keywords is 7, no number",
-    ),
-    "a text as a value": (
-        lambda line: line["checks"][0].update(value="1"),
-        "the value of keywords is 1, no number",
-    ),
-    "nan as a measure": (
-        lambda line: line["checks"][0].update(measures={"f1": float("nan")}),
-        "NaN is no number",
-    ),
-    "a measure below zero": (
-        lambda line: line["checks"][0].update(measures={"f1": -2}),
-        "the f1 of keywords is -2, no number",
-    ),
-    "measures that are a list": (lambda line: line["checks"][0].update(measures=[1]), "no attribute 'items'"),
-    "a case that is a list": (lambda line: line.update(case=["sky"]), "a name that is no text"),
-    "an outcome that is a list": (
-        lambda line: line["checks"][0].update(outcome=["pass"]),
-        "a name that is no text",
-    ),
-    "a repeat that is a text": (lambda line: line.update(repeat="0"), "a repeat that is no whole number"),
-}
-
-
-@pytest.mark.parametrize(
-    ("damage", "says"), BAD_LINES.values(), ids=[name.replace(" ", "-") for name in BAD_LINES]
-)
-def test_a_line_that_cannot_be_compared_is_named(
-    damage: Callable[[dict[str, Any]], object], says: str, tmp_path: Path
-) -> None:
-    folder = recorded(tmp_path, record(), record(case="sea"))
-    lines = (folder / "results.jsonl").read_text("ascii").splitlines()
-    line = json.loads(lines[1])
-    damage(line)
-    (folder / "results.jsonl").write_text(f"{lines[0]}\n{json.dumps(line)}\n", "ascii")
-
-    with pytest.raises(RunRecordError, match=rf"results\.jsonl:2: damaged line: .*{says}"):
-        read_side(str(folder), tmp_path)
-
-
-def test_a_number_too_large_for_a_float_is_no_value(tmp_path: Path) -> None:
-    folder = recorded(tmp_path, record())
-    text = (folder / "results.jsonl").read_text("ascii").replace('"value": 1.0', '"value": 1e999')
-    (folder / "results.jsonl").write_text(text, "ascii")
-
-    with pytest.raises(RunRecordError, match="the value of keywords is inf, no number from 0 to 1"):
-        read_side(str(folder), tmp_path)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"tasks": []},
-        {"tasks": {"colours": 1}},
-        {"tasks": {"colours": {}}},
-        {"tasks": {"colours": {"hash": "a", "gate": []}}},
-        {"tasks": {"colours": {"hash": "a", "gate": {"floors": {"content": "high"}}}}},
-        {"tasks": {"colours": {"hash": "a", "options": 3}}},
-        {"settings": []},
-        {"run": 5},
-        {"models": (Model(parse_spec("small:1b"), 5),)},  # type: ignore[arg-type]
-    ],
-    ids=[
-        "tasks-a-list",
-        "a-task-a-number",
-        "no-hash",
-        "gate-a-list",
-        "a-floor-a-text",
-        "options-a-number",
-        "settings-a-list",
-        "run-a-number",
-        "digest-a-number",
-    ],
-)
-def test_a_damaged_run_json_is_told(fields: dict[str, Any], tmp_path: Path) -> None:
-    folder = recorded(tmp_path, record(), **fields)
-
-    with pytest.raises(RunRecordError, match=r"run\.json is damaged"):
-        read_side(str(folder), tmp_path)
 
 
 # Joining
@@ -221,6 +39,13 @@ def test_runs_that_are_no_repeats_of_each_other_do_not_join() -> None:
         join([first, side("ppf", hash="b" * 64)])
     with pytest.raises(RunMismatch, match="not the same cases were asked: colours/c003"):
         join([first, side("ppfp")])
+
+
+def test_one_run_that_is_named_twice_is_no_repeat_of_itself() -> None:
+    first, second = side("ppf"), replace(side("pfp"), runs=("second",))
+
+    with pytest.raises(RunMismatch, match="run-of-base-1 is named 2 times: it is one repeat"):
+        join([first, second, first])
 
 
 # Refusing
@@ -343,6 +168,25 @@ def test_a_case_that_was_judged_by_other_checks_is_refused() -> None:
     for candidate, baseline in ((whole, part), (part, whole)):
         with pytest.raises(RunMismatch, match="was judged by other checks in 1 of the cases: colours/sky"):
             pair(candidate, baseline)
+
+
+def test_a_case_that_one_repeat_was_judged_in_by_a_part_of_the_checks_is_refused() -> None:
+    whole = [check(name="a"), check("fail", name="b")]
+    candidate = replace(side("p", label="new:1"), records=[record(*whole)])
+    again = [record(*whole), record(check(name="a"), repeat=1)]
+
+    for records in (again, [replace(one, repeat=1 - one.repeat) for one in again]):
+        with pytest.raises(RunMismatch, match="was judged by other checks in 1 of the cases: colours/sky"):
+            pair(candidate, replace(side("p"), records=records))
+
+
+def test_capabilities_that_the_candidate_was_not_judged_in_may_be_judged_in_the_baseline() -> None:
+    more = check(name="c", capability="format")
+    baseline = replace(side("p"), records=[record(check(), more), record(check("fail"), repeat=1)])
+
+    found = pair(replace(side("p", label="new:1"), records=[record(check())]), baseline)
+
+    assert [(one.capability, rates(one)) for one in found] == [("content", [("sky", 0.5, 1.0)])]
 
 
 OUTCOMES = st.lists(st.sampled_from("pf"), min_size=1, max_size=12).map("".join)

@@ -113,7 +113,7 @@ def test_each_problem_of_a_file_is_told_with_its_line(tmp_path: Path) -> None:
         "3 problems in the policy:",
         "policy.yaml:5: tasks.colours.superior[0]: should be 'format', 'content', 'recall', 'reasoning', 'safety' or "
         "'consistency', got 'speed'",
-        "policy.yaml:7: tasks.colours.margins: unknown key (see `python -m evals schema`)",
+        "policy.yaml:7: tasks.colours.margins: unknown key (keys here: superior, non_inferior, ratio, guards)",
         "policy.yaml:8: tasks.Sums: 'Sums' is no valid name (small letters, digits, - and _, starting with a letter or "
         "digit)",
     ]
@@ -224,6 +224,16 @@ def test_what_is_named_and_not_compared_is_told() -> None:
         "minecraft_ops: the policy asks for content, and no check of the task has that capability",
         "minecraft_ops guards general_knowledge, which was not asked: add --task general_knowledge",
     )
+
+
+def test_a_task_that_a_file_names_and_nobody_asked_is_told() -> None:
+    tasks = {"*": versus(superior=["content"]), "colurs": versus(superior=["content"])}
+
+    assert requirements(Policy("mine", tasks), {"colours": ["content"]}).problems == (
+        "the policy asks something of colurs, which was not asked: add --task colurs, or mend its name",
+    )
+    # What the tasks ask themselves stands for those that are compared.
+    assert requirements(Policy("", {"other": versus()}), {"colours": ["content"]}).problems == ()
 
 
 def test_an_entry_for_every_task_asks_what_a_task_has_and_guards_all_but_the_guarded() -> None:

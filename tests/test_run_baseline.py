@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,25 @@ def test_a_recorded_pair_is_compared_without_asking_anything(candidates: Candida
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads((good / "verdict.json").read_text())["verdict"] == "promote"
     assert "<!-- golden-gate -->" in (good / "comment.md").read_text()
+    assert f"comment for a pull request: {good / 'comment.md'}" in done.stdout
     assert len(candidates.server.chats) == asked
     worse = compare(candidates, base.name, good.name)
     assert worse.returncode == 1
     assert "Block: tiny may not replace tiny." in worse.stdout
+
+
+def test_recordings_of_one_model_answer_each_for_itself(candidates: Candidates) -> None:
+    base, good, bad = (candidates.record(range(right)) for right in (30, 50, 14))
+    run = candidates.evals.run
+    both = run("--no-gate", models=(f"replay:{good}", f"replay:{bad}", "tiny"))
+    rates = {one["model"]: one["passes"] for one in both.summary["scores"] if one["capability"] == "content"}
+    assert rates == {f"replay:{good}": 50, f"replay:{bad}": 14, "tiny": 14}, both.out
+    for candidate, decision in ((good, "promote"), (bad, "block")):
+        done = run("--baseline", f"replay:{base}", models=(f"replay:{candidate}",))
+        assert verdict(done)["verdict"] == decision, done.out
+    # The store holds what the model said last, and no recording answers in its place.
+    live = run("--baseline", f"replay:{good}", models=("tiny",))
+    assert verdict(live)["verdict"] == "block", live.out
 
 
 def compare(candidates: Candidates, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -215,23 +231,104 @@ def test_other_sampling_options_are_refused_by_name(candidates: Candidates) -> N
     assert "temperature 0.0 there, 0.7 here" in done.out
 
 
-def test_a_floor_that_was_lowered_since_the_baseline_blocks(candidates: Candidates) -> None:
+@pytest.mark.parametrize("early", [(), ("--stop-early",)], ids=["whole", "stop-early"])
+def test_a_floor_that_was_lowered_since_the_baseline_blocks(
+    candidates: Candidates, early: tuple[str, ...]
+) -> None:
     base, good = candidates.record(range(30)), candidates.record(range(50))
     task = candidates.evals.golden / "small" / "task.yaml"
     task.write_text(task.read_text().replace("content: 0.2", "content: 0.1"))
-    done = candidates.compare(good, baseline=base)
-    assert (done.status, verdict(done)["verdict"]) == (1, "block")
+    done = candidates.compare(good, *early, baseline=base)
+    assert (done.status, verdict(done)["verdict"]) == (1, "block"), done.out
     assert "the floor of small content was lowered from 20% to 10%" in verdict(done)["reasons"][0]
+
+
+@pytest.mark.parametrize("early", [(), ("--stop-early",)], ids=["whole", "stop-early"])
+def test_a_baseline_that_lacks_replies_blocks(candidates: Candidates, early: tuple[str, ...]) -> None:
+    base, good = candidates.record(range(30)), candidates.record(range(50))
+
+    def lose(line: dict[str, Any]) -> dict[str, Any]:
+        lost = [{**check, "outcome": "unscored", "value": 0.0} for check in line["checks"]]
+        return {**line, "outcome": "infrastructure", "fault": "connection refused", "checks": lost}
+
+    rewrite(base, lambda lines: [*lines[:-6], *map(lose, lines[-6:])])
+    done = candidates.compare(good, *early, baseline=base)
+    assert (done.status, verdict(done)["verdict"]) == (1, "block"), done.out
+    assert "is not whole: 6 of 60 requests brought no reply" in verdict(done)["reasons"][0]
+
+
+@pytest.mark.parametrize("early", [(), ("--stop-early",)], ids=["whole", "stop-early"])
+def test_where_nothing_has_to_be_shown_nothing_is_promoted(
+    candidates: Candidates, early: tuple[str, ...]
+) -> None:
+    write_policy(candidates.evals.golden, "")
+    base, good = candidates.record(range(30)), candidates.record(range(60))
+    done = candidates.compare(good, *early, baseline=base)
+    assert (done.status, verdict(done)["verdict"]) == (1, "inconclusive"), done.out
+
+
+@pytest.mark.parametrize("side", ["candidate", "baseline"])
+def test_a_record_without_its_misses_is_refused(candidates: Candidates, side: str) -> None:
+    base, good = candidates.record(range(30)), candidates.record(range(50))
+
+    def hide(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [line for line in lines if all(check["outcome"] == "pass" for check in line["checks"])]
+
+    rewrite(good if side == "candidate" else base, hide)
+    refused = compare(candidates, good, base)
+    assert refused.returncode == 4, refused.stdout
+    left = 50 if side == "candidate" else 30
+    assert f"holds {left} results, and run.json tells of 60" in " ".join(refused.stderr.split())
+    if side == "baseline":
+        assert candidates.compare(good, baseline=base).status == 4
+
+
+def rewrite(run: str, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+    """Change the lines of a run's results."""
+    path = Path(run, "results.jsonl")
+    lines = change([json.loads(line) for line in path.read_text().splitlines()])
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_policy_that_was_loosened_since_a_commit_blocks(candidates: Candidates) -> None:
+    golden = candidates.evals.golden
+    policy = golden / "policies" / "p.yaml"
+    policy.parent.mkdir()
+    policy.write_text('policy: p\nabout: x\ntasks:\n  "*": {non_inferior: {format: 0.15}}\n')
+    commit(golden)
+    base, good = candidates.record(range(30)), candidates.record(range(50))
+    options = ("--policy", str(policy), "--since", "HEAD")
+    holds = candidates.compare(good, *options, baseline=base)
+    assert (holds.status, verdict(holds)["verdict"]) == (0, "promote"), holds.out
+    policy.write_text(policy.read_text().replace("0.15", "0.5"))
+    fails = candidates.compare(good, *options, baseline=base)
+    assert (fails.status, verdict(fails)["verdict"]) == (1, "block")
+    told = "the margin of small format was widened from 15% to 50% since HEAD, in p.yaml"
+    assert told in verdict(fails)["reasons"]
+    # The record keeps it for whoever compares it with another run.
+    again = compare(candidates, str(fails.folder), base, "--policy", str(policy))
+    assert again.returncode == 1
+    assert told in " ".join(again.stdout.split())
+
+
+def test_a_policy_for_a_task_that_there_is_not_is_a_usage_error(candidates: Candidates) -> None:
+    policy = candidates.evals.root / "p.yaml"
+    policy.write_text("policy: p\nabout: x\ntasks:\n  smalll: {superior: [content]}\n")
+    done = candidates.evals.run("--baseline", "base", "--policy", str(policy))
+    assert done.status == 4
+    assert "the policy asks something of smalll, which was not asked" in " ".join(done.out.split())
+
+
+def commit(folder: Path) -> None:
+    """Everything in the folder as the first commit of a repository of its own."""
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", str(folder), *command], check=True)
 
 
 def test_a_floor_that_was_lowered_since_a_commit_blocks_without_a_baseline(candidates: Candidates) -> None:
     golden = candidates.evals.golden
-    for command in (
-        ["init", "-q"],
-        ["add", "."],
-        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
-    ):
-        subprocess.run(["git", "-C", str(golden), *command], check=True)
+    commit(golden)
     good = candidates.record(range(50))
     holds = candidates.evals.run("--since", "HEAD", models=(f"replay:{good}",))
     task = golden / "small" / "task.yaml"

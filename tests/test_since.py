@@ -68,6 +68,86 @@ def test_what_is_no_commit_is_an_error_that_says_how_to_get_it(golden: Path, ref
         gates_since(ref, golden, ())
 
 
+def test_a_commit_without_tasks_in_the_folder_is_an_error_that_says_what_to_do(golden: Path) -> None:
+    git(golden.parent, "mv", "golden", "cases")
+    for folder in (golden.parent / "cases", golden.parent / "more"):
+        write_task(folder, "first", content_floor=0.1)
+        with pytest.raises(
+            SettingsError, match="move it in a change of its own; if these are the first"
+        ) as told:
+            lowered_since("HEAD", folder, (), load_golden(folder))
+        assert f"there are no golden tasks in {folder.name}/ of that commit" in str(told.value)
+
+
+STRICT = (
+    "policy: mine\nabout: A test.\ntasks:\n  first: {superior: [content]}\n  '*': {ratio: {content: 0.9}}\n"
+)
+
+
+@pytest.fixture
+def policy(golden: Path) -> Path:
+    """A policy file, committed beside the golden folder."""
+    path = golden.parent / "mine.yaml"
+    path.write_text(STRICT)
+    git(golden.parent, "add", ".")
+    git(golden.parent, "commit", "-qm", "a policy")
+    return path
+
+
+def policy_lowered(golden: Path, policy: Path, *named: str) -> list[str]:
+    return lowered_since("HEAD", golden, named, load_golden(golden, named), policy)
+
+
+def test_a_policy_that_asks_less_than_it_did_is_told(golden: Path, policy: Path) -> None:
+    assert policy_lowered(golden, policy) == []
+    policy.write_text(STRICT.replace("superior: [content]", "ratio: {content: 0.9}").replace("'*'", "second"))
+    assert policy_lowered(golden, policy) == [
+        "first content need no longer be superior since HEAD, in mine.yaml"
+    ]
+    policy.write_text(STRICT.replace("0.9", "0.5"))
+    assert policy_lowered(golden, policy) == [
+        "the ratio of second content was lowered from 90% to 50% since HEAD, in mine.yaml"
+    ]
+    assert policy_lowered(golden, policy, "first") == []
+
+
+def test_an_entry_that_a_policy_has_no_more_is_told(golden: Path, policy: Path) -> None:
+    policy.write_text("policy: mine\nabout: A test.\ntasks: {second: {ratio: {content: 0.9}}}\n")
+    assert policy_lowered(golden, policy) == [
+        "first content need no longer be superior since HEAD, in mine.yaml"
+    ]
+
+
+def test_a_new_policy_may_not_ask_less_than_the_tasks_did(golden: Path) -> None:
+    with (golden / "first" / "task.yaml").open("a") as file:
+        file.write("  versus_baseline: {superior: [content]}\n")
+    git(golden, "commit", "-qam", "a margin")
+    new = golden / "policies" / "new.yaml"
+    new.parent.mkdir()
+    new.write_text(STRICT)
+    assert policy_lowered(golden, new) == []
+    new.write_text(STRICT.replace("superior", "ratio").replace("[content]", "{content: 0.1}"))
+    assert policy_lowered(golden, new) == [
+        "first content need no longer be superior since HEAD, where there was no new.yaml"
+    ]
+
+
+def test_a_policy_of_another_place_is_nothing_that_the_change_could_lower(
+    golden: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "elsewhere.yaml"
+    other.write_text(STRICT.replace("superior: [content]", "ratio: {content: 0.1}"))
+    assert policy_lowered(golden, other) == []
+
+
+def test_a_policy_that_cannot_be_read_there_is_an_error(golden: Path, policy: Path) -> None:
+    policy.write_text("policy: [")
+    git(golden.parent, "commit", "-qam", "broken")
+    policy.write_text(STRICT)
+    with pytest.raises(SettingsError, match=r"1 problem in the policy:\nHEAD:mine\.yaml:2"):
+        policy_lowered(golden, policy)
+
+
 def test_a_folder_outside_of_any_repository_is_an_error(tmp_path: Path) -> None:
     write_task(tmp_path / "golden")
     with pytest.raises(SettingsError, match="is in no git repository"):

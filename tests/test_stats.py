@@ -173,12 +173,10 @@ def test_at_each_limit_the_score_test_stands_at_its_quantile(n: int, data: st.Da
     assert score(lost, won, n, high) == pytest.approx(-Z_95, rel=1e-3)
 
 
-@given(n=st.integers(1, 3000), shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
-def test_the_interval_holds_the_difference_and_mirrors_and_narrows(
-    n: int, shares: tuple[float, float]
-) -> None:
-    lost = shares[0] * n
-    won = shares[1] * (n - lost)
+@given(n=st.integers(1, 3000), data=st.data())
+def test_the_interval_holds_the_difference_and_mirrors_and_narrows(n: int, data: st.DataObject) -> None:
+    lost = data.draw(st.integers(0, n))
+    won = data.draw(st.integers(0, n - lost))
     low, high = tango_interval(lost, won, n)
 
     assert -1 <= low <= (won - lost) / n + 1e-12
@@ -205,7 +203,12 @@ def test_pairs_that_all_agree_leave_the_agreeing_width_and_no_pairs_leave_everyt
 
 
 @pytest.mark.parametrize(
-    ("lost", "won", "n"), [(-1, 0, 5), (3, 3, 5), (0, 1, 0), (math.nan, 0, 5), (0, math.inf, 5), (0, 0, -1)]
+    ("lost", "won", "n"),
+    [
+        *((-1, 0, 5), (3, 3, 5), (0, 1, 0), (math.nan, 0, 5), (0, math.inf, 5), (0, 0, -1)),
+        *((0.5, 1, 5), (0, 1.25, 5)),
+    ],
+    ids=str,
 )
 def test_differences_of_impossible_counts_are_refused(lost: float, won: float, n: int) -> None:
     with pytest.raises(ValueError, match=f"lost and {won} won of {n}"):

@@ -73,7 +73,8 @@ def _plan_parts(row: Planned) -> Iterator[str]:
     yield f"{row.cases} {'case' if row.cases == 1 else 'cases'}{units}: sees {seen}"
     if row.margin is not None and row.needed is not None:
         margin = f"margin {row.margin * 100:g}"
-        yield f"{margin} needs {row.needed} cases" if row.needed > row.units else f"can show {margin}"
+        what = "independent cases" if units else "cases"
+        yield f"{margin} needs {row.needed} {what}" if row.needed > row.units else f"can show {margin}"
 
 
 def print_verdict(console: Console, verdict: Verdict) -> None:

@@ -22,6 +22,12 @@ def percent(fraction: float, digits: int = 1) -> str:
     return text
 
 
+def points(fraction: float) -> str:
+    """A difference of rates in points: `+13.0`, `-2.5`, `0.0`."""
+    text = f"{fraction * 100:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
+
+
 def share(floor: float) -> str:
     """A floor as people wrote it: `0.95` as `95%`, `0.995` as `99.5%`."""
     return f"{floor * 100:g}%"

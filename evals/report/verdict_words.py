@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from evals.checks.answers import shorten
-from evals.report.tables import percent
+from evals.report.tables import percent, points
 from evals.verdict import Difference, Graded, Noise, Requirement, Side, Verdict
 
 NAME_LIMIT = 70
@@ -105,12 +105,6 @@ def interval(one: Difference | Graded | Requirement) -> str:
     """`+13.0 (+3.1 to +22.9)`, in points."""
     estimate = one.estimate if isinstance(one, Requirement) else one.difference
     return f"{points(estimate)} ({points(one.low)} to {points(one.high)})"
-
-
-def points(fraction: float) -> str:
-    """A difference of rates in points: `+13.0`, `-2.5`, `0.0`."""
-    text = f"{fraction * 100:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text
 
 
 def p_words(p: float) -> str:

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from evals.planned import Planned
 from evals.report.compared import COMMENT_MARK, comment_markdown, markdown_verdict, print_plan, print_verdict
-from evals.report.verdict_words import p_words, points
+from evals.report.tables import points
+from evals.report.verdict_words import p_words
 from evals.verdict import Decision, Difference, Noise, Side, Verdict
 from tests.report.rendered import tables
 from tests.verdicts import requirement, verdict
@@ -303,6 +304,7 @@ PLAN = (
     Planned("ops", 110, 110, 0.0707, 0.05, 73),
     Planned("answer_from_context", 28, 26, 0.268, 0.05, 73),
     Planned("facts", 5, 5, None),
+    Planned("plain", 28, 28, 0.268, 0.05, 73),
 )
 
 
@@ -315,8 +317,11 @@ def planned_lines(width: int) -> list[str]:
 def test_a_plan_is_a_line_a_task() -> None:
     assert planned_lines(100) == [
         "ops                  110 cases: sees drops of 7.1 points; can show margin 5",
-        "answer_from_context   28 cases (26 independent): sees drops of 26.8 points; margin 5 needs 73 cases",
+        "answer_from_context",
+        "  28 cases (26 independent): sees drops of 26.8 points",
+        "  margin 5 needs 73 independent cases",
         "facts                  5 cases: sees no drop",
+        "plain                 28 cases: sees drops of 26.8 points; margin 5 needs 73 cases",
         "drops: at 80% power, at best; margins: if no case ends otherwise",
     ]
 
@@ -327,7 +332,7 @@ def test_a_plan_splits_the_lines_that_find_no_room() -> None:
     assert lines[1:4] == [
         "answer_from_context",
         "  28 cases (26 independent): sees drops of 26.8 points",
-        "  margin 5 needs 73 cases",
+        "  margin 5 needs 73 independent cases",
     ]
     assert max(map(len, planned_lines(40))) <= 40
 
