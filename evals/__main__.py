@@ -40,7 +40,7 @@ def lint(
 def schema(
     out: Annotated[Path, typer.Option(help="folder to write to")] = Path("schemas"),
 ) -> None:
-    """Write JSON Schemas: of task.yaml and cases.yaml, for editors to check them, and of verdict.json."""
+    """Write JSON Schemas: of task.yaml, cases.yaml and policies, for editors to check them, and of verdict.json."""
     from evals.authoring import write_schemas
 
     for path in write_schemas(out):
@@ -130,7 +130,7 @@ def compare(
         list[str], typer.Argument(help="the run to compare with; further ones of the same model are repeats")
     ],
     policy: Annotated[
-        Path | None, typer.Option(help="what has to be shown (default: what the tasks ask)")
+        Path | None, typer.Option(exists=True, help="what has to be shown (default: what the tasks ask)")
     ] = None,
     reports: ReportsFolder = None,
     out: Annotated[
@@ -146,6 +146,7 @@ def compare(
     done = compare_runs(candidate, baseline, reports or folder_here("reports"), policy=policy, out=out)
     print_verdict(Console(highlight=False, soft_wrap=False), done.verdict)
     typer.echo(f"verdict: {done.folder / 'verdict.json'}")
+    typer.echo(f"comment for a pull request: {done.folder / 'comment.md'}")
     if done.verdict.verdict != "promote":
         raise typer.Exit(CHECK_FAILED)
 
@@ -173,7 +174,10 @@ def latency(
 def report(
     runs: Annotated[list[str], typer.Argument(help="runs' folders, or their names in the reports folder")],
     out: Annotated[
-        Path | None, typer.Option(help="file to write (default: report.html in the run's folder)")
+        Path | None,
+        typer.Option(
+            help="file to write (default: report.html, in the run's folder; of several runs, in the reports folder)"
+        ),
     ] = None,
     golden: GoldenFolder = None,
     reports: ReportsFolder = None,

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from evals.cases import ID_PATTERN, CaseEntry, TaskFile
 from evals.checks import CHECKS
 from evals.errors import SettingsError
+from evals.policy import PolicyFile
 from evals.verdict import verdict_schema
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -81,6 +82,11 @@ def cases_schema() -> dict[str, Any]:
     return {"$schema": _DRAFT, **listed, "$defs": definitions}
 
 
+def policy_schema() -> dict[str, Any]:
+    """JSON Schema of a policy file."""
+    return {"$schema": _DRAFT, **PolicyFile.model_json_schema(), "title": "Golden Gate policy"}
+
+
 def _check_schema(parent: dict[str, Any]) -> dict[str, Any]:
     kinds = []
     for check in CHECKS.values():
@@ -107,7 +113,12 @@ def write_schemas(folder: Path) -> list[Path]:
 
     Raises `SettingsError` if they cannot be written.
     """
-    made = {"task": task_schema(), "cases": cases_schema(), "verdict": verdict_schema()}
+    made = {
+        "task": task_schema(),
+        "cases": cases_schema(),
+        "policy": policy_schema(),
+        "verdict": verdict_schema(),
+    }
     files = {f"{name}.schema.json": json.dumps(schema, indent=2) + "\n" for name, schema in made.items()}
     return _write(folder, files)
 

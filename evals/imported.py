@@ -17,10 +17,10 @@ from evals.cases import ID_PATTERN
 from evals.checks.answers import shorten
 from evals.errors import SettingsError
 from evals.gate import GateVerdict
-from evals.leaderboard import standings_of_summary
+from evals.leaderboard import Standing, standings_of_summary
 from evals.report.markdown import escaped
 from evals.report.tables import percent
-from evals.results_table import ImportedModel, read_table
+from evals.results_table import MOST_CASES, ImportedModel, read_table
 from evals.runs import RunInfo, RunWriter
 from evals.scores import ModelFigures, Score, Summary
 from evals.stats import wilson_interval
@@ -44,10 +44,12 @@ def import_table(
         )
     if name and not _RUN_NAME.fullmatch(name):
         raise SettingsError(f"--name {shorten(name)!r} names no run: letters, digits, '.', - and _")
-    if cases is not None and cases < 1:
-        raise SettingsError(f"--cases {cases} is no number of cases")
+    if cases is not None and not 0 < cases <= MOST_CASES:
+        raise SettingsError(f"--cases {cases} is no number of cases: it takes 1 to {MOST_CASES:,}")
     models = read_table(table, cases)
+    # All that can fail for the figures' sake, before there is a folder.
     summary = imported_summary(models, task)
+    figures = _figures(standings_of_summary(summary))
     writer = _writer(reports, name, task)
     info = RunInfo(
         run=writer.folder.name,
@@ -64,7 +66,7 @@ def import_table(
         stored=0,
     )
     try:
-        writer.finish(info, {**summary.to_json(), "gate": asdict(GATE)}, _report(info, summary))
+        writer.finish(info, {**summary.to_json(), "gate": asdict(GATE)}, _report(info, figures))
     except OSError as error:
         writer.discard()
         raise SettingsError(
@@ -124,12 +126,15 @@ def _model(row: ImportedModel) -> Model:
     return Model(ModelSpec(row.name, "replay", row.name), "", details=details)
 
 
-def _report(info: RunInfo, summary: Summary) -> str:
-    rows = standings_of_summary(summary)
+def _report(info: RunInfo, figures: Sequence[str]) -> str:
+    head = ["# Golden Gate: figures from elsewhere", "", GATE.sentence, ""]
+    return "\n".join([*head, *figures, "", f"- run `{info.run}`, imported {info.started}", ""])
+
+
+def _figures(rows: Sequence[Standing]) -> list[str]:
     names = list(rows[0].overall)
-    lines = ["# Golden Gate: figures from elsewhere", "", GATE.sentence, ""]
-    lines += [f"| model | {' | '.join(map(escaped, names))} | n |", "| --- |" + " --- |" * (len(names) + 1)]
+    lines = [f"| model | {' | '.join(map(escaped, names))} | n |", "| --- |" + " --- |" * (len(names) + 1)]
     for row in rows:
         rates = " | ".join(percent(row.overall[name].rate) for name in names)
         lines.append(f"| {escaped(row.model)} | {rates} | {row.figures.replies} |")
-    return "\n".join([*lines, "", f"- run `{info.run}`, imported {info.started}", ""])
+    return lines

@@ -73,7 +73,7 @@ class Work:
         if not self._owed:
             self._last()
         await self._deliver([
-            Answered(request.key(self._model.digest), request, reply) for request, reply in replies
+            Answered(self._model.key(request), request, reply) for request, reply in replies
         ])
         self._untold -= len(replies)
         if not self._untold:

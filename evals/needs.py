@@ -279,7 +279,7 @@ class Asking:
         needs = self._needs.get(label, {})
         for need in needs.values():
             request = need.request()
-            key = request.key(need.model.digest)
+            key = need.model.key(request)
             self._requests[need.key] = (key, request)
             self._users[key] += self._waiting[need.key]
             requests.append(request)

@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from evals.cases import Split
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).resolve().parent
 # Which answers are recorded as snapshots: of all cases, or of those that have none yet.
 SnapshotsWritten = Literal["none", "new", "all"]
 
@@ -246,13 +246,10 @@ def _given_settings(config: pytest.Config) -> RunSettings:
             "--stop-early stops at a verdict and --no-gate gives none; leave one of them out"
         )
     baseline, baseline_run = _baseline(config)
-    policy = _text(config, "policy")
-    if policy and not (baseline or baseline_run):
-        raise pytest.UsageError("--policy says what a comparison must show; add --baseline SPEC_OR_RUN")
     return RunSettings(
         baseline=baseline,
         baseline_run=baseline_run,
-        policy=policy and str(Path(config.invocation_params.dir, policy).resolve()),
+        policy=_policy(config, compares=bool(baseline or baseline_run)),
         since=_text(config, "since"),
         stop_early=_on(config, "stop_early"),
         models=_list(config, "model"),
@@ -287,9 +284,26 @@ def _baseline(config: pytest.Config) -> tuple[str | None, str | None]:
     name, _, model = given.partition("#")
     for folder in (Path(config.invocation_params.dir, name), _folder(config, "reports") / name):
         # A run that was not finished is one too: it is refused by that name, not asked for on a server.
-        if any((folder / file).is_file() for file in ("run.json", "started.json", "results.jsonl")):
+        if any(os.path.isfile(folder / file) for file in ("run.json", "started.json", "results.jsonl")):
             return None, f"{folder.resolve()}#{model}" if model else str(folder.resolve())
+    if name.startswith(("./", "../", "/", "~")) or os.path.isdir(Path(config.invocation_params.dir, name)):
+        raise pytest.UsageError(
+            f"--baseline {given}: there is no run in {name}; name a run's folder, a run in the reports folder, or a model"
+        )
     return given, None
+
+
+def _policy(config: pytest.Config, *, compares: bool) -> str | None:
+    """The file of a policy."""
+    given = _text(config, "policy")
+    if given is None:
+        return None
+    if not compares:
+        raise pytest.UsageError("--policy says what a comparison must show; add --baseline SPEC_OR_RUN")
+    path = Path(config.invocation_params.dir, given).resolve()
+    if not path.exists():
+        raise pytest.UsageError(f"--policy {given}: there is no file {path}")
+    return str(path)
 
 
 def _snapshots_written(config: pytest.Config) -> SnapshotsWritten:

@@ -42,15 +42,16 @@ def reached(config: pytest.Config) -> set[Path]:
     found: set[Path] = set()
     for argument in config.args:
         name = argument.split("::")[0]
-        path = Path(config.invocation_params.dir, name).resolve()
-        if path.exists():
-            if path == PACKAGE or (path.parent == PACKAGE and path.name.startswith("test_")):
-                found.add(path)
-            elif PACKAGE.is_relative_to(path) and not installed:
-                found.add(PACKAGE)
-        elif config.option.pyargs and name.split(".")[0] == PACKAGE.name:
+        # As pytest has it: with --pyargs a package goes before a folder of its name.
+        if config.option.pyargs and name.split(".")[0] == PACKAGE.name:
             module = PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
             found.add(module if module.is_file() else PACKAGE)
+            continue
+        path = Path(config.invocation_params.dir, name).resolve()
+        if path == PACKAGE or (path.parent == PACKAGE and path.name.startswith("test_") and path.exists()):
+            found.add(path)
+        elif path.exists() and PACKAGE.is_relative_to(path) and not installed:
+            found.add(PACKAGE)
     return found
 
 

@@ -74,7 +74,7 @@ class Replies:
         store = None if self._refresh or model.spec.backend == "replay" else self._store
         missing: dict[str, ChatRequest] = {}
         for request in requests:
-            key = request.key(model.digest)
+            key = model.key(request)
             if key in self._ready or self._is_owed(key):
                 continue
             kept = store.get(key) if store else None

@@ -22,6 +22,9 @@ from evals.report.tables import percent
 FIGURES = ("latency_s", "tokens", "tokens_per_s", "size_gb")
 SIZE_LIMIT = 10_000_000
 NAME_LIMIT = 100
+# As many digits as the column 'cases' takes.
+MOST_CASES = 999_999_999
+PROBLEMS_TOLD = 10
 NEEDED = "a line with the names of the columns, then a line a model"
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15}")
 
@@ -54,7 +57,9 @@ def read_table(table: Path, cases: int | None = None) -> list[ImportedModel]:
     if reading.problems:
         count = len(reading.problems)
         head = "1 problem" if count == 1 else f"{count} problems"
-        raise SettingsError("\n".join([f"{head} in the table:", *map(str, reading.problems)]))
+        told = [str(problem) for problem in reading.problems[:PROBLEMS_TOLD]]
+        more = [f"… and {count - PROBLEMS_TOLD} more"] if count > PROBLEMS_TOLD else []
+        raise SettingsError("\n".join([f"{head} in the table:", *told, *more]))
     return models
 
 

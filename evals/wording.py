@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from evals.checks.base import Strict
 from evals.documents import Document, Location, dotted
@@ -52,9 +52,8 @@ def wording(error: Any, model: type[Strict]) -> tuple[str, str]:
     """One entry of `ValidationError.errors()` as (what is wrong, how to mend it or '')."""
     kind = error["type"]
     if kind == "extra_forbidden":
-        names = [field.alias or name for name, field in model.model_fields.items()]
-        mend = f"keys here: {', '.join(names)}" if len(error["loc"]) == 1 else "see `python -m evals schema`"
-        return "unknown key", mend
+        names = _keys_at(model, error["loc"][:-1])
+        return "unknown key", f"keys here: {', '.join(names)}" if names else "see `python -m evals schema`"
     if kind == "missing":
         return "is missing", ""
     if kind == "value_error":
@@ -70,3 +69,24 @@ def wording(error: Any, model: type[Strict]) -> tuple[str, str]:
         scalar = isinstance(given, (bool, int, float))
         return f"{_KINDS[kind]}{shown}", _QUOTE if kind == "string_type" and scalar else ""
     return f"{_SUBJECT.sub('should', error['msg'])}{shown}", ""
+
+
+def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    """The keys that a part of a model takes; none where more than one kind of part may stand there."""
+    parts = [model]
+    for name in location:
+        fields = [
+            field for part in parts for key, field in part.model_fields.items() if name in (key, field.alias)
+        ]
+        # A name that is no field's is a key of a mapping, or a place in a list.
+        parts = [inner for field in fields for inner in _models_in(field.annotation)] if fields else parts
+    if len(parts) != 1:
+        return []
+    return [field.alias or name for name, field in parts[0].model_fields.items()]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [inner for part in get_args(annotation) for inner in _models_in(part)]

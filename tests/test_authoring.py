@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from evals.authoring import cases_schema, task_schema, write_schemas, write_task
+from evals.authoring import cases_schema, policy_schema, task_schema, write_schemas, write_task
 from evals.cases import load_golden
 from evals.checks import CHECKS
 from evals.documents import read_document
@@ -65,7 +65,9 @@ def data(path: Path) -> Any:
     return read_document(path)[0].value
 
 
-@pytest.mark.parametrize("schema", [task_schema(), cases_schema()], ids=["task", "cases"])
+@pytest.mark.parametrize(
+    "schema", [task_schema(), cases_schema(), policy_schema()], ids=["task", "cases", "policy"]
+)
 def test_a_schema_is_valid_and_describes_itself(schema: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
 
@@ -111,9 +113,17 @@ def test_schemas_are_written_beside_each_other_and_again(tmp_path: Path) -> None
 
     written = write_schemas(folder)
 
-    assert [path.name for path in written] == ["task.schema.json", "cases.schema.json", "verdict.schema.json"]
+    assert [path.name for path in written] == [
+        f"{name}.schema.json" for name in ("task", "cases", "policy", "verdict")
+    ]
     assert write_schemas(folder) == written
     assert all(path.read_text("utf-8").endswith("}\n") for path in written)
+
+
+@pytest.mark.parametrize("path", sorted((GOLDEN / "policies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_real_policies_fit_their_schema(path: Path) -> None:
+    jsonschema.validate(data(path), policy_schema())
+    assert not accepts(policy_schema(), {**data(path), "floors": {}})
 
 
 def test_a_new_task_loads_and_fits_the_schemas(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ def verdict_folder(tmp_path: Path) -> str:
 
 
 def comment(login: str, body: str = "<!-- golden-gate -->\nold", number: int = 1) -> dict[str, Any]:
-    return {"id": number, "user": {"login": login}, "body": body}
+    kind = "Bot" if login.endswith("[bot]") else "User"
+    return {"id": number, "user": {"login": login, "type": kind}, "body": body}
 
 
 def test_the_first_verdict_is_a_new_comment_with_its_links(verdict_folder: str) -> None:
@@ -82,6 +83,21 @@ def test_a_later_verdict_replaces_our_comment_and_nobody_elses(verdict_folder: s
     assert (name, given["comment_id"]) == ("update", 9)
     assert by_default == "create"
     assert (by_token, own["comment_id"]) == ("update", 8)
+
+
+def test_the_token_of_an_app_finds_its_comment_again_and_no_persons(verdict_folder: str) -> None:
+    others = [comment("mallory", number=2), {"id": 4}]
+
+    ((name, given),) = commented([*others, comment("my-app[bot]", number=9)], run=verdict_folder)
+    ((alone, _),) = commented(others, run=verdict_folder)
+
+    assert (name, given["comment_id"], alone) == ("update", 9, "create")
+
+
+def test_a_job_that_broke_before_the_gate_comments_too() -> None:
+    condition = step("Comment on the pull request")["if"]
+
+    assert condition == "always() && inputs.comment == 'true' && github.event_name == 'pull_request'"
 
 
 def test_an_old_verdict_does_not_stand_where_there_is_no_new_one() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from evals.options import PACKAGE
 from tests.action_file import ACTION, ROOT, WORKFLOW, read, step, steps
 from tests.evals_run import Evals, write_task
 from tests.github_runner import taken
@@ -42,7 +43,7 @@ sys.exit(int(os.environ["STATUS"]))
 
 
 def fits(path: Path, schema: str) -> subprocess.CompletedProcess[str]:
-    command = [CHECKER, "--builtin-schema", schema, path]
+    command: list[str | Path] = [CHECKER, "--builtin-schema", schema, path]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -146,7 +147,10 @@ class Runner:
         self.workspace.mkdir()
         self.tools = self.temporary / "golden-gate" / "venv" / "bin"
         self.tools.mkdir(parents=True)
-        (self.tools / "python").symlink_to(sys.executable)
+        # As in an environment of its own, which knows the package.
+        python = self.tools / "python"
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
+        python.chmod(0o755)
 
     def stand_in(self) -> None:
         pytest_there = self.tools / "pytest"
@@ -198,8 +202,10 @@ def plain(**more: str) -> dict[str, str]:
 
 def options(arguments: list[str]) -> list[str]:
     """What the inputs made of the command line: all but what every run has."""
-    fixed = ["--pyargs", "evals", "-p", "no:cacheprovider"]
-    assert arguments[:4] == fixed
+    package, root, *plugin = arguments[:4]
+    assert (
+        Path(package) == PACKAGE and root.startswith("--rootdir=/") and plugin == ["-p", "no:cacheprovider"]
+    )
     return [one for one in arguments[4:] if not one.startswith(("--model=", "--baseline=", "--reports="))]
 
 
@@ -301,11 +307,21 @@ tasks: {"*": {non_inferior: {content: 0.0}}}
 """
 
 
+def write_repository(folder: Path) -> None:
+    """What a repository may hold that would break a run of pytest in it: a folder of our name, settings, a conftest."""
+    (folder / "evals").mkdir()
+    (folder / "evals" / "__init__.py").write_text("raise RuntimeError('not ours')\n", encoding="utf-8")
+    settings = '[tool.pytest.ini_options]\naddopts = "--cov -m unit"\ngoldengate_task = ["nosuch"]\n'
+    (folder / "pyproject.toml").write_text(settings, encoding="utf-8")
+    (folder / "conftest.py").write_text("raise RuntimeError('not asked for')\n", encoding="utf-8")
+
+
 @pytest.mark.parametrize(("word", "verdict", "status"), [("right", "promote", 0), ("left", "block", 1)])
 def test_a_real_run_of_the_step_gives_a_verdict_on_a_real_server(
     word: str, verdict: str, status: int, runner: Runner, evals: Evals
 ) -> None:
     (runner.tools / "pytest").symlink_to(Path(sys.executable).with_name("pytest"))
+    write_repository(runner.workspace)
     write_task(runner.workspace / "golden", questions={"one?": "right", "two?": word, "three?": word})
     (runner.workspace / "policy.yaml").write_text(POLICY, encoding="utf-8")
 

@@ -189,6 +189,12 @@ def test_a_mistake_on_the_command_line_is_a_sentence_and_status_4(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
+def test_a_policy_that_is_not_there_is_named_as_a_file_that_is_not(tmp_path: Path) -> None:
+    done = evals("compare", "a", "b", "--policy", "missing.yaml", cwd=tmp_path)
+    assert done.returncode == 4
+    assert "'missing.yaml' does not exist" in " ".join(done.stderr.replace("│", " ").split())
+
+
 def test_help_is_no_mistake(tmp_path: Path) -> None:
     done = evals("--help", cwd=tmp_path)
 
@@ -211,7 +217,7 @@ def test_schemas_are_written_where_editors_look(tmp_path: Path) -> None:
     done = evals("schema", cwd=tmp_path)
 
     assert (done.returncode, done.stderr) == (0, "")
-    names = ("task", "cases", "verdict")
+    names = ("task", "cases", "policy", "verdict")
     assert done.stdout == "".join(f"wrote schemas/{name}.schema.json\n" for name in names)
     for path in (tmp_path / "schemas").iterdir():
         jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text("utf-8")))

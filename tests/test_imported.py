@@ -113,7 +113,6 @@ def test_every_problem_of_a_table_is_told_with_its_line(tmp_path: Path) -> None:
         "b,0,50,0.5,\n"
         ",10,50,,-1\n"
         "c,10,50\n"
-        "d,,50,0.5,5\n"
     )
 
     assert problems(tmp_path, text) == [
@@ -127,7 +126,6 @@ def test_every_problem_of_a_table_is_told_with_its_line(tmp_path: Path) -> None:
         "table.csv:5: tokens: '-1' is no number that is 0 or more (such as 80.6)",
         "table.csv:5: model: is empty",
         "table.csv:6: has 3 cells where the head has 5",
-        "table.csv:7: cases: is empty (write a number, or add --cases N)",
     ]
 
 
@@ -144,6 +142,7 @@ def test_every_problem_of_a_table_is_told_with_its_line(tmp_path: Path) -> None:
             "table.csv:1: content: there are two columns of this name",
         ),
         ("model,cases,content,\nm,1,1,\n", "table.csv:1: the column '' has no name that can be used"),
+        ("model,cases,content\nm,,1\n", "table.csv:2: cases: is empty (write a number, or add --cases N)"),
         ('model,cases,content\n"m\n', "table.csv:2: is no CSV: unexpected end of data"),
         ("model,cases,content\nm\x1b[2J,1,1\n", "table.csv:2: model: 'm\\\\x1b[2J' is no name"),
         ('model,cases,content\n"a\nb",1,1\nc,1,2\n', "table.csv:4: content: 2 is more than all"),
@@ -167,6 +166,7 @@ def test_files_that_are_no_text_or_not_there_are_told(tmp_path: Path) -> None:
         ({"name": "../out"}, "--name '../out' names no run"),
         ({"task": "A task"}, "--task 'A task' names no task"),
         ({"cases": 0}, "--cases 0 is no number of cases"),
+        ({"cases": 9007199254740995000}, "it takes 1 to 999,999,999"),
     ],
 )
 def test_names_that_would_leave_the_folder_are_refused(
@@ -175,6 +175,13 @@ def test_names_that_would_leave_the_folder_are_refused(
     with pytest.raises(SettingsError, match=said):
         import_table(EXAMPLES / "mortdecai.csv", tmp_path, **options)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_many_problems_the_first_ten_are_told_and_how_many_more_there_are(tmp_path: Path) -> None:
+    told = problems(tmp_path, "model,cases,content\n" + "".join(f"m{number},10,x\n" for number in range(825)))
+
+    assert len(told) == 11
+    assert told[-1] == "… and 815 more"
 
 
 def test_a_name_is_taken_once(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -173,6 +175,10 @@ def test_broken_cases_are_told_all_at_once_before_any_model_is_asked(
         (["--model", "gguf:"], "names nothing after 'gguf:'"),
         (["--model", "gguf:/no/such/file.gguf", "--model", "replay:/nowhere"], ""),
         (["--golden", "/no/such/folder"], "there is no golden folder"),
+        (["--baseline", "../rec/nosuch"], "there is no run in ../rec/nosuch"),
+        (["--baseline", "/no/such#tiny"], "there is no run in /no/such;"),
+        (["--baseline", "golden"], "there is no run in golden"),
+        (["--baseline", "base", "--policy", "gone.yaml"], "--policy gone.yaml: there is no file "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -273,8 +279,35 @@ def test_a_recorded_run_replays_without_a_server(evals: Evals) -> None:
     evals.host = f"127.0.0.1:{closed_port()}"
     again = evals.run("--no-store", models=[f"replay:{recorded.folder}"])
     assert again.status == 0, again.out
-    same = [(line["case"], line["outcome"], line["response"]) for line in recorded.results]
-    assert [(line["case"], line["outcome"], line["response"]) for line in again.results] == same
+    same = [(line["case"], line["outcome"]) for line in recorded.results]
+    assert [(line["case"], line["outcome"]) for line in again.results] == same
+
+
+def test_a_replay_can_itself_be_replayed_and_judged_again(evals: Evals) -> None:
+    recorded = evals.run().folder
+    replay = evals.run(models=[f"replay:{recorded}"]).folder
+    (recorded / "replies.jsonl").unlink()
+    again = evals.run(models=[f"replay:{replay}"])
+    assert (again.status, [line["outcome"] for line in again.results]) == (0, ["answered"] * 3), again.out
+    rescored = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "evals",
+            "rescore",
+            again.folder,
+            "--golden",
+            evals.golden,
+            "--reports",
+            evals.reports,
+        ],
+        env=evals.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert rescored.returncode == 0, rescored.stdout + rescored.stderr
 
 
 def test_a_replay_does_not_answer_what_was_asked_otherwise(evals: Evals) -> None:
@@ -379,6 +412,12 @@ def test_an_environment_inside_another_project_is_not_its_tests(evals: Evals, el
 def test_a_model_without_a_path_means_the_golden_cases_from_any_folder(evals: Evals, elsewhere: Path) -> None:
     (elsewhere / "test_own.py").unlink()
     done = evals.pytest(elsewhere, *evals.options(["tiny"]))
+    assert done.status == 0, done.out
+    assert "The gate holds." in done.out
+
+
+def test_a_folder_of_the_packages_name_is_not_taken_for_it(evals: Evals, elsewhere: Path) -> None:
+    done = evals.pytest(elsewhere, "--pyargs", "evals", *evals.options(["tiny"]))
     assert done.status == 0, done.out
     assert "The gate holds." in done.out
 

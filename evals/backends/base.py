@@ -117,6 +117,13 @@ class Model:
     def label(self) -> str:
         return self.spec.text
 
+    def key(self, request: ChatRequest) -> str:
+        """The name of its reply. A recording answers for itself alone, not for its model, nor for another recording."""
+        key = request.key(self.digest)
+        if self.spec.backend != "replay":
+            return key
+        return hashlib.sha256(f"{key} {self.spec.name}".encode("utf-8", "surrogatepass")).hexdigest()
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -12,9 +12,10 @@ from evals.runs import read_replies, read_run
 
 
 def resolve(spec: ModelSpec) -> Model | ModelUnavailable:
-    """The recorded model, by its digest, under which its requests were recorded.
+    """The recorded model, by its digest.
 
-    Its replies are the record's alone: a replay neither reads the store nor writes to it.
+    Its replies are the record's alone: a replay neither reads the store nor writes to it, and shares no reply with
+    another model of the run, be it of the same digest.
     """
     folder, _, wanted = spec.name.partition("#")
     try:
@@ -39,22 +40,29 @@ class ReplayModel:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._replies: Mapping[str, ModelReply] | None = None
+        self._recorded: tuple[Model, Mapping[str, ModelReply]] | None = None
 
     async def aclose(self) -> None:
-        self._replies = None
+        self._recorded = None
 
     async def chat(self, request: ChatRequest) -> ModelReply:
-        if self._replies is None:
-            folder = Path(str(self._model.details["folder"]))
-            try:
-                self._replies = read_replies(folder, str(self._model.details["replay_of"]))
-            except (RunRecordError, json.JSONDecodeError) as error:
-                raise BackendFault(str(error)) from error
-        reply = self._replies.get(request.key(self._model.digest))
+        self._recorded = self._recorded or self._read()
+        recorded, replies = self._recorded
+        reply = replies.get(recorded.key(request))
         if reply is None:
             raise BackendFault(
                 f"the recorded run has no answer to {request.task}/{request.case}: "
                 "it was not asked there, or its prompt or options changed since; select what was asked there"
             )
         return reply
+
+    def _read(self) -> tuple[Model, Mapping[str, ModelReply]]:
+        """The model as it was recorded, and its replies."""
+        folder, label = (str(self._model.details[name]) for name in ("folder", "replay_of"))
+        try:
+            models = {one.label: one for one in read_run(Path(folder)).models}
+            if label not in models:
+                raise BackendFault(f"the run in {folder} holds no model {label!r} any more")
+            return models[label], read_replies(Path(folder), label)
+        except (RunRecordError, json.JSONDecodeError) as error:
+            raise BackendFault(str(error)) from error

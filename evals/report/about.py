@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from evals.checks.answers import shorten
 from evals.report.recorded import Recorded
@@ -31,6 +31,13 @@ def differing_forms(runs: Sequence[Recorded]) -> Iterator[str]:
             forms.setdefault(task, set()).add(str(facts["hash"]))
     if several := sorted(task for task, hashes in forms.items() if len(hashes) > 1):
         yield f"these tasks differ from run to run, so their rates cannot be compared: {few(several)}"
+
+
+def differing_tasks(tasks_of_models: Sequence[Collection[str]]) -> Iterator[str]:
+    """Tasks that some models were asked and others were not."""
+    asked = [set(tasks) for tasks in tasks_of_models if tasks]
+    if some := sorted(set().union(*asked) - set(asked[0]).intersection(*asked)) if asked else []:
+        yield f"not all models were asked the same tasks, so their rates over all tasks cannot be compared: {few(some)}"
 
 
 def differing_cases(answers: Sequence[Answer]) -> Iterator[str]:

@@ -54,7 +54,11 @@ def heat_map(page: Page) -> Markup | None:
     if not tasks:
         return None
     rows = [_row(name, [model.tasks.get(name, {}) for model in page.models]) for name in tasks]
-    overall = _row("all tasks", [model.overall for model in page.models]) if len(tasks) > 1 else None
+    overall = (
+        _row("all tasks", [model.overall for model in page.models])
+        if len(tasks) > 1 and page.same_tasks
+        else None
+    )
     labels = [model.label for model in page.models]
     size = math.ceil(len(labels) / math.ceil(len(labels) / PANEL))
     longest = max(text_width(row.name) for row in [*rows, overall or rows[0]])

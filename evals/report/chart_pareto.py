@@ -20,8 +20,10 @@ from evals.report.chart_svg import (
     hover,
     label,
     marker,
+    note,
     numbered,
     svg,
+    text_width,
 )
 from evals.report.latency import short
 from evals.report.page import ModelColumn, Page
@@ -54,21 +56,29 @@ def pareto(page: Page, against: Against) -> Markup | None:
         return None
     x = positive_axis([point.cost for point in points], LEFT + INSET, RIGHT - INSET)
     rates = [rate for point in points for rate in (point.quality.rate, *(point.quality.interval or ()))]
-    y = linear_axis([100 * rate for rate in rates], BOTTOM, TOP, least=0, most=100)
+    has_interval = any(point.quality.interval for point in points)
+    # Nothing but the whole scale tells how close rates without intervals are.
+    ends = [] if has_interval else [0, 100]
+    y = linear_axis([*ends, *(100 * rate for rate in rates)], BOTTOM, TOP, least=0, most=100)
     places = [(x.at(point.cost), y.at(100 * point.quality.rate)) for point in points]
     corners = _corners([point for point in points if point.best], x, y)
     are_named, labels = _labels(points, places, corners)
+    head = f"% of {basis}{', with 95% interval' if has_interval else ''}"
     names: list[Markup] = []
+    below: list[Markup] = []
     end = float(BOTTOM + 54)
+    if text_width(head) > WIDTH:
+        below, end = note(end, f"* {head}.")
+        head = "% of cases passed*"
     if not are_named:
         names, end = numbered([p.name for p in points], end + 6, [p.index + 1 for p in points])
-    has_interval = any(point.quality.interval for point in points)
     title = "seconds a reply" if against == "latency" else "size in GB"
     drawn = [
         *upright(y, LEFT, RIGHT),
         *across(x, TOP, BOTTOM, title),
-        label(0, 12, f"% of {basis}{', with 95% interval' if has_interval else ''}", WIDTH, class_="soft"),
+        label(0, 12, head, WIDTH, class_="soft"),
         label(0, BOTTOM + 49, "line: the best to be had at that cost or less", WIDTH, class_="soft"),
+        *below,
         element("polyline", points=" ".join(f"{a:.1f},{b:.1f}" for a, b in corners), class_="frontier"),
         *(_whisker(point, x, y) for point in points if point.quality.interval),
         *(_leader(one, place) for one, place in zip(labels, places, strict=True) if one.leader),

@@ -7,6 +7,7 @@ where runs asked different forms of a task, a note names it, and its cases stand
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -15,10 +16,17 @@ from pathlib import Path
 
 from evals.backends.base import Model
 from evals.cases import GoldenTask, read_golden
-from evals.errors import RunRecordError, SettingsError
+from evals.errors import RunRecordError, SettingsError, first_line
 from evals.leaderboard import Standing, capabilities_in_order, place, standings
 from evals.prompts import PromptError, chat_messages
-from evals.report.about import differing_cases, differing_forms, few, run_facts, run_notes
+from evals.report.about import (
+    differing_cases,
+    differing_forms,
+    differing_tasks,
+    few,
+    run_facts,
+    run_notes,
+)
 from evals.report.page import WHOLE, ModelColumn, Page
 from evals.report.recorded import Recorded, read_recorded
 from evals.report.shown import Answer, CaseForm, Prompt, shown
@@ -35,7 +43,12 @@ def write_report(folders: Sequence[Path], golden: Path | Sequence[GoldenTask] | 
     """Write the page of these runs; raises `GoldenGateError` where they cannot be read, or `out` not be written."""
     from evals.report.html import html_report
 
-    text = html_report(gather(folders, golden))
+    page = gather(folders, golden)
+    try:
+        text = html_report(page)
+    except (ValueError, OverflowError) as error:
+        names = few([str(folder) for folder in folders])
+        raise RunRecordError(f"no page can be made of {names}: {first_line(error)}") from error
     try:
         write_whole(out, text)
     except OSError as error:
@@ -52,11 +65,12 @@ def gather(folders: Sequence[Path], golden: Path | Sequence[GoldenTask] | None) 
     """
     runs = [read_recorded(folder) for folder in {folder.resolve(): folder for folder in folders}.values()]
     notes = list(run_notes(runs))
-    verdict, said = _verdict(runs)
+    several = len(runs) > 1
+    verdict, verdict_of, said = _verdict(runs)
     notes += said
     facts = [line for run in runs for line in run_facts(run)]
-    gates = [_gate(run, named=len(runs) > 1) for run in runs if run.gate]
-    if verdict is not None and len(runs) == 1:
+    gates = [_gate(run, named=several) for run in runs if run.gate]
+    if verdict is not None and not several:
         runs += _baseline_runs(runs[0], verdict)
     rows = _rows(runs)
     if not any(row.figures.replies for _, row in rows):
@@ -66,11 +80,12 @@ def gather(folders: Sequence[Path], golden: Path | Sequence[GoldenTask] | None) 
     prompts, said = _prompts(answers, golden)
     labels = _labels(runs, rows)
     lower = shown(answers, prompts, _flips(runs, rows, labels))
+    notes += differing_tasks([row.tasks for _, row in rows])
     notes += [*differing_forms(runs), *differing_cases(answers), *said]
     if lower.cut:
         notes.append(f"{lower.cut:,} long texts are shortened here; whole replies stand in replies.jsonl")
     return Page(
-        title=_title([row.model for _, row in rows], verdict),
+        title=_title([row.model for _, row in rows], None if several else verdict),
         models=tuple(
             _column(label, runs[index], row) for label, (index, row) in zip(labels, rows, strict=True)
         ),
@@ -85,6 +100,7 @@ def gather(folders: Sequence[Path], golden: Path | Sequence[GoldenTask] | None) 
         flips=lower.flips,
         notes=tuple(notes),
         facts=tuple(facts),
+        verdict_of=verdict_of if several else "",
     )
 
 
@@ -203,12 +219,14 @@ def _flips(
     ]
 
 
-def _verdict(runs: Sequence[Recorded]) -> tuple[Verdict | None, list[str]]:
+def _verdict(runs: Sequence[Recorded]) -> tuple[Verdict | None, str, list[str]]:
+    """The verdict, the run whose it is, and what is to be said of several."""
     with_one = [run for run in runs if run.verdict is not None]
-    if len(with_one) > 1:
-        names = few([run.info.run for run in with_one])
-        return None, [f"each of these runs has a verdict of its own, shown on its own page: {names}"]
-    return (with_one[0].verdict if with_one else None), []
+    if len(with_one) == 1:
+        return with_one[0].verdict, with_one[0].info.run, []
+    names = few([run.info.run for run in with_one])
+    said = f"each of these runs has a verdict of its own, shown on its own page: {names}"
+    return None, "", [said] if with_one else []
 
 
 def _baseline_runs(run: Recorded, verdict: Verdict) -> list[Recorded]:
@@ -217,7 +235,8 @@ def _baseline_runs(run: Recorded, verdict: Verdict) -> list[Recorded]:
     found: list[Recorded] = []
     for name in verdict.baseline.runs:
         folder = run.folder.resolve().parent / name
-        if name == run.info.run or Path(name).name != name or not (folder / "run.json").is_file():
+        # os.path.isfile takes a name too long for a file, too.
+        if name == run.info.run or Path(name).name != name or not os.path.isfile(folder / "run.json"):
             continue
         recorded = read_recorded(folder)
         replies = tuple(

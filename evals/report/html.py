@@ -21,8 +21,8 @@ from evals.report import charts
 from evals.report.html_cases import cases_json
 from evals.report.html_diff import side_by_side
 from evals.report.page import WHOLE, ModelColumn, Page
-from evals.report.tables import percent, share
-from evals.report.verdict_words import asked_words, by_capability, found_words, needs_words, p_words, points
+from evals.report.tables import percent, points, share
+from evals.report.verdict_words import asked_words, by_capability, found_words, needs_words, p_words
 from evals.report.visible import visible
 from evals.verdict import Verdict
 

@@ -110,7 +110,8 @@ class ShownFlip:
 @dataclass(frozen=True, slots=True)
 class Page:
     """Everything on the page. `gate` is the sentence of each run's own gate with its problems; `facts` are lines about
-    the runs (time, versions, commit, host), `notes` what a reader has to know before comparing."""
+    the runs (time, versions, commit, host), `notes` what a reader has to know before comparing. `verdict_of` names the
+    run whose verdict it is where the page shows others too."""
 
     title: str
     models: tuple[ModelColumn, ...]
@@ -123,3 +124,9 @@ class Page:
     flips: tuple[ShownFlip, ...] = ()
     notes: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    verdict_of: str = ""
+
+    @property
+    def same_tasks(self) -> bool:
+        """Whether all models were asked the same tasks, so that their rates over all of them mean the same."""
+        return len({frozenset(model.tasks) for model in self.models if model.tasks}) <= 1

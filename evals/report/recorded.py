@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from evals.backends.base import ModelReply
 from evals.checks.answers import shorten
@@ -25,6 +26,8 @@ Made = TypeVar("Made")
 
 SUMMARY = "summary.json"
 VERDICT = "verdict.json"
+# A reply that took thirty years took none.
+LONGEST_S = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,10 @@ class Recorded:
         return bool(self.info.settings.get("summary_only"))
 
 
+class _Facts(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, from_attributes=True)
+
+
 class _Gate(BaseModel):
     sentence: str
     problems: tuple[str, ...] = ()
@@ -53,27 +60,27 @@ class _Judged(BaseModel):
     gate: _Gate | None = None
 
 
-class _TaskGate(BaseModel):
+class _TaskGate(_Facts):
     floors: dict[str, float] = {}
 
 
-class _TaskFacts(BaseModel):
+class _TaskFacts(_Facts):
     hash: str
     gate: _TaskGate = _TaskGate()
 
 
-class _ModelFacts(BaseModel):
+class _ModelFacts(_Facts):
     label: str
     digest: str
     details: dict[str, Any]
 
 
-class _Settings(BaseModel):
+class _Settings(_Facts):
     summary_only: bool = False
     baseline: str | None = None
 
 
-class _RunFacts(BaseModel):
+class _RunFacts(_Facts):
     """The parts of run.json that a page shows."""
 
     run: str
@@ -95,14 +102,14 @@ class _RunFacts(BaseModel):
 def read_recorded(folder: Path) -> Recorded:
     """Read a complete run; raises `RunRecordError` naming what is missing or damaged."""
     info = read_run(folder)
-    facts = _sound(folder / "run.json", lambda: _RunFacts.model_validate(info, from_attributes=True))
+    facts = _sound(folder / "run.json", lambda: _RunFacts.model_validate(info))
     settings = facts.settings
     replies: tuple[tuple[CaseRecord, ModelReply], ...] = ()
     if settings.summary_only:
         rows = _sound(folder / SUMMARY, lambda: standings_of_summary(_summary(_json(folder / SUMMARY))))
     else:
         replies = tuple(recorded_replies(folder))
-        _refuse_unsound(folder / "results.jsonl", replies, facts.tasks)
+        _sound(folder / "results.jsonl", lambda: _refuse_unsound(replies, facts.tasks))
         floors = {name: task.gate.floors for name, task in facts.tasks.items()}
         records = [record for record, _ in replies]
         labels = [model.label for model in info.models]
@@ -116,7 +123,7 @@ def read_recorded(folder: Path) -> Recorded:
 
 
 def _refuse_unsound(
-    path: Path, replies: Sequence[tuple[CaseRecord, ModelReply]], tasks: Mapping[str, _TaskFacts]
+    replies: Sequence[tuple[CaseRecord, ModelReply]], tasks: Mapping[str, _TaskFacts]
 ) -> None:
     seen: set[tuple[str, str, str, int]] = set()
     for record, _ in replies:
@@ -130,8 +137,10 @@ def _refuse_unsound(
             problem = "its split or a tag is no text"
         elif key in seen:
             problem = "it stands there twice"
+        elif not 0 <= (record.timings.get("total_s") or 0) <= LONGEST_S:
+            problem = "it took no time that there is"
         if problem:
-            raise RunRecordError(f"{path} is damaged: {case} of {shorten(record.model)}: {problem}")
+            raise ValueError(f"{case} of {shorten(record.model)}: {problem}")
         seen.add(key)
 
 
@@ -172,7 +181,15 @@ def _summary(data: Any) -> Summary:
 
 
 def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    """A number; raises `ValueError` for NaN and for what is too large to be one."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{shorten(text)} is no number")
+    return number
 
 
 def _sound(path: Path, make: Callable[[], Made]) -> Made:
@@ -183,7 +200,7 @@ def _sound(path: Path, make: Callable[[], Made]) -> Made:
         raise RunRecordError(f"{path} is damaged: {_told(error)}") from error
     except OSError as error:
         raise RunRecordError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise RunRecordError(f"{path} is damaged: {first_line(error)}") from error
 
 

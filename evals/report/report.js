@@ -39,9 +39,9 @@ function makeSortable(table) {
 
 function sortBy(table, heads, head, column) {
   const numeric = head.dataset.sort === "number";
-  // The best first: figures fall, names rise.
-  const first = numeric ? "descending" : "ascending";
-  const other = numeric ? "ascending" : "descending";
+  // The best first: rates fall, costs and names rise.
+  const first = head.dataset.first ?? (numeric ? "descending" : "ascending");
+  const other = first === "ascending" ? "descending" : "ascending";
   const order = head.getAttribute("aria-sort") === first ? other : first;
   for (const one of heads) one.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", order);
@@ -65,7 +65,7 @@ function sortKey(cell, numeric) {
 
 function readCases(data) {
   return data.cases.map(([task, name, split, tags, prompt, system, replies]) => {
-    const one = { task, name, split, tags, prompt, system, replies: replies.map(readReply), haystack: null };
+    const one = { task, name, split, tags, prompt, system, replies: replies.map(readReply), haystack: null, row: null };
     one.states = data.models.map((_, model) => stateOf(one.replies.filter((reply) => reply.model === model)));
     const states = one.states.filter((state) => state !== null && state !== "unscored");
     one.missed = states.some((state) => state !== "pass");
@@ -130,7 +130,8 @@ function showCases(place, data) {
 
   function drawMore() {
     const end = Math.min(drawn + ROWS_AT_ONCE, found.length);
-    list.append(...found.slice(drawn, end).map((one) => caseRow(one, data)));
+    // Rows are kept: one that was opened is open when it is found again.
+    list.append(...found.slice(drawn, end).map((one) => (one.row ??= caseRow(one, data))));
     drawn = end;
     more.hidden = drawn === found.length;
     more.textContent = `Show ${Math.min(ROWS_AT_ONCE, found.length - drawn)} more`;
@@ -160,7 +161,7 @@ function showCases(place, data) {
   search.addEventListener("input", filter);
   const boxes = [
     select("task", "Task", options("all tasks", cases.map((one) => one.task)), filter),
-    select("outcome", "Outcome", OUTCOMES, filter),
+    select("outcome", "Outcome", OUTCOMES.filter(([value]) => value !== "differs" || data.models.length > 1), filter),
     select("tag", "Tag", options("all tags", cases.flatMap((one) => one.tags)), filter),
     select("split", "Split", options("all splits", cases.map((one) => one.split)), filter),
   ];

@@ -76,8 +76,9 @@ def print_summary(
             _print_verdict(console, verdict, folder=folder, complete=complete)
     else:
         _print_verdict(console, verdict, folder=folder, complete=complete)
-    if spared:
-        console.print(f"Stopped early: {spared} requests were saved, since nothing could change the verdict.")
+    if spared and comparison is None:  # which tells it itself
+        was = "request was" if spared == 1 else "requests were"
+        console.print(f"Stopped early: {spared:,} {was} spared, since nothing could change the verdict.")
     if stored:
         console.print(f"{stored} replies came from the store; --refresh asks the models again.")
     if (folder / "report.html").exists():

@@ -236,7 +236,7 @@ def small_page() -> Page:
                 ),
             ),
         ),
-        notes=("gemma3n:e4b was asked with num_ctx 4096, the others with 8192.",),
+        notes=("2 long texts are shortened here; whole replies stand in replies.jsonl",),
         facts=(
             "2026-11-20 09:14 UTC, goldengate 0.1.0, Python 3.11.9, Linux x86-64",
             "commit 4f1c2ab (clean), seed 0, temperature 0, 150 cases",

@@ -7,23 +7,24 @@ from pathlib import Path
 
 from evals.report.html import html_report
 from tests.browser import Browser, chromium
-from tests.report.pages import small_page
+from tests.report.example_runs import example_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
-        page = Path(folder) / "report.html"
-        page.write_text(html_report(small_page()), "utf-8")
-        browser.show(page, width=1400, height=1500)
+        two, three = Path(folder) / "two.html", Path(folder) / "three.html"
+        two.write_text(html_report(example_page(Path(folder) / "two")), "utf-8")
+        three.write_text(html_report(example_page(Path(folder) / "three", third=True)), "utf-8")
+        browser.show(two, width=1400, height=1500)
         browser.screenshot(DOCS / "report-light.png")
-        browser.show(page, width=1280, height=1460, dark=True)
+        browser.show(three, width=1280, height=1460, dark=True)
         scroll_to(browser, "#leaderboard")
         browser.screenshot(DOCS / "report-dark.png")
-        browser.show(page, width=400, height=1500)
+        browser.show(two, width=400, height=1500)
         browser.js("document.querySelector('.case > summary').click()")
-        scroll_to(browser, "#flips")
+        scroll_to(browser, "#cases")
         browser.screenshot(DOCS / "report-narrow.png")
 
 

@@ -13,12 +13,14 @@ from evals.backends.base import Model, ModelReply, parse_spec
 from evals.errors import RunRecordError, SettingsError
 from evals.flips import Flip
 from evals.imported import import_table
-from evals.report.gather import gather
+from evals.report.chart_heat import heat_map
+from evals.report.gather import gather, write_report
+from evals.report.html import html_report
 from evals.report.html_cases import cases_json
 from evals.report.page import WHOLE, Page
 from evals.runs import run_folder
 from evals.snapshots import SNAPSHOTS_FILE, Compared
-from evals.verdict import Side, Verdict
+from evals.verdict import Difference, Side, Verdict
 from tests.golden_folder import CASES, TASK, edited, write_golden
 from tests.records import check, run_info
 from tests.report.recorded_runs import line, the_task, write_run
@@ -148,6 +150,28 @@ def test_models_that_were_asked_different_cases_are_told(tmp_path: Path) -> None
     assert "not all models were asked the same cases: colours" in gather([folder], None).notes
 
 
+def test_models_that_were_asked_different_tasks_are_told_and_have_no_row_of_all_tasks(tmp_path: Path) -> None:
+    facts = {name: {"hash": name[0] * 64} for name in ("colours", "shapes", "sounds")}
+    one = write_run(tmp_path / "one", [line(model="one"), line(model="one", task="shapes")], facts)
+    two = write_run(tmp_path / "two", [line(model="two"), line(model="two", task="sounds")], facts)
+    said = "not all models were asked the same tasks, so their rates over all tasks cannot be compared: "
+
+    apart, alone = gather([one, two], None), gather([one], None)
+
+    assert f"{said}shapes, sounds" in apart.notes
+    assert "the tasks that each model was asked" in html_report(apart)
+    assert not [note for note in alone.notes if note.startswith(said)]
+    assert "Pass rates over 2 tasks" in html_report(alone)
+    assert ["all tasks" in str(heat_map(page)) for page in (apart, alone)] == [False, True]
+
+
+def test_figures_of_other_tasks_from_elsewhere_are_told_too(tmp_path: Path) -> None:
+    table = import_table(DOCS / "examples" / "mortdecai.csv", tmp_path, task="minecraft", cases=31)
+    run = write_run(tmp_path / "run", [line()])
+
+    assert [one for one in gather([table, run], None).notes if one.endswith("compared: colours, minecraft")]
+
+
 def test_without_the_golden_task_there_is_no_prompt_and_a_note_says_so(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", [line()])
     other = write_golden(tmp_path / "other", name="shapes", task=TASK.replace("colours", "shapes"))
@@ -245,6 +269,48 @@ def test_a_baseline_in_the_same_run_is_held_to_no_floor(tmp_path: Path) -> None:
 
     held = {column.label: column.tasks["colours"]["content"].holds for column in page.models}
     assert held == {"base": None, "tuned": False}
+
+
+def test_a_page_of_several_runs_is_called_by_its_models_and_says_whose_verdict_it_shows(
+    tmp_path: Path,
+) -> None:
+    tuned = write_run(tmp_path / "tuned", [line(model="tuned")])
+    (tuned / "verdict.json").write_text(json.dumps(verdict("tuned", "base", "old").to_json()))
+    third = write_run(tmp_path / "third", [line(check("fail"), model="third")])
+
+    both, alone = gather([tuned, third], None), gather([tuned], None)
+
+    assert (both.title, both.verdict_of) == ("tuned, third", "tuned")
+    assert "It is the verdict of the run tuned alone." in html_report(both)
+    assert (alone.title, alone.verdict_of) == ("tuned beside base", "")
+    assert "alone." not in html_report(alone).partition("<main")[2].partition("<script")[0]
+
+
+def test_a_baseline_whose_name_no_file_can_have_is_not_looked_for(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [line()])
+    told = verdict("tuned", "base", "x" * 4000, "\0")
+    (folder / "verdict.json").write_text(json.dumps(told.to_json()))
+
+    assert len(gather([folder], None).models) == 1
+
+
+def test_a_figure_that_no_page_can_show_is_a_sentence(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [line()])
+    told = replace(verdict("tuned", "base"), differences=(difference(low=-4.0),))
+    (folder / "verdict.json").write_text(json.dumps(told.to_json()))
+
+    with pytest.raises(
+        RunRecordError, match=r"no page can be made of .*run: a difference in colours is -4\.0"
+    ):
+        write_report([folder], None, tmp_path / "out.html")
+    assert not (tmp_path / "out.html").exists()
+
+
+def difference(**changed: Any) -> Difference:
+    """A difference over ten cases."""
+    figures: dict[str, Any] = {"baseline": 0.5, "candidate": 0.5, "difference": 0.0, "low": -0.1, "high": 0.1}
+    counts: dict[str, Any] = {"lost": 0, "won": 0, "p": 1.0, "p_holm": 1.0, "cases": 10, "units": 10}
+    return Difference("colours", "content", method="tango", **{**figures, **counts, **changed})
 
 
 def test_verdicts_of_several_runs_are_left_to_their_own_pages(tmp_path: Path) -> None:

@@ -188,6 +188,8 @@ def test_many_reasons_are_folded_behind_the_first_eight(small: Parsed) -> None:
     verdict = replace(undecided(), reasons=tuple(f"reason {number}" for number in range(20)))
     parsed = Parsed(html_report(replace(small_page(), verdict=verdict)))
     assert "reason 7 12 more reasons reason 8" in parsed.text
+    nine = replace(small_page(), verdict=replace(verdict, reasons=verdict.reasons[:9]))
+    assert "reason 7 1 more reason reason 8" in Parsed(html_report(nine)).text
 
 
 def test_the_gate_of_a_run_that_only_repeats_the_verdict_is_left_out(small: Parsed) -> None:

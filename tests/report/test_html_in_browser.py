@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from evals.report.html import html_report
-from evals.report.page import Page
+from evals.report.page import WHOLE, Page
 from evals.report.visible import visible
 from tests.browser import Browser, chromium
 from tests.report.hostile import HOSTILE, hostile_page
-from tests.report.pages import large_page, small_page, table_page
+from tests.report.pages import column, large_page, small_page, table_page
 from tests.report.verdicts import blocked, undecided
 
 pytestmark = pytest.mark.browser
@@ -133,6 +133,28 @@ def test_a_head_sorts_its_column_and_says_which_way(show: Show) -> None:
     assert browser.js("return document.querySelectorAll('.leaderboard [aria-sort]').length") == 1
 
 
+def test_the_first_click_sorts_the_best_first_whether_more_is_better_or_less(show: Show) -> None:
+    browser = show(small_page())
+
+    def first_sort(table: str, head: str) -> str:
+        return str(
+            browser.js(
+                "const head = [...document.querySelectorAll(`${arguments[0]} thead th`)]"
+                ".find(h => h.textContent.trim() === arguments[1]);"
+                "head.querySelector('button').click(); return head.getAttribute('aria-sort')",
+                table,
+                head,
+            )
+        )
+
+    for head in ("first token", "latency", "tokens a reply", "size"):
+        assert first_sort(".leaderboard", head) == "ascending"
+    for head in ("all checks", "content", "tokens/s"):
+        assert first_sort(".leaderboard", head) == "descending"
+    found = {head: first_sort(".pair table", head) for head in ("points", "lost", "won", "p", "p (Holm)")}
+    assert [name for name, order in found.items() if order == "ascending"] == ["lost", "p", "p (Holm)"]
+
+
 def test_what_is_not_known_stands_last_either_way(show: Show) -> None:
     page = small_page()
     first, *rest = page.models
@@ -170,6 +192,30 @@ def test_cases_are_filtered_by_words_task_outcome_tag_and_split(show: Show) -> N
     assert "shortest-year" not in found(outcome="missed")
     assert found(outcome="differs") == found(outcome="missed")
     assert found(outcome="missed", tag="medium", task="minecraft_ops") == ["fill-pool", "no-more-rain"]
+
+
+def test_a_case_that_was_opened_is_open_when_it_is_found_again(show: Show) -> None:
+    browser = show(small_page())
+    open_first_case(browser)
+    for words in ("nowhere to be found", "steve"):
+        browser.js(
+            "const box = document.querySelector('.filters input'); box.value = arguments[0];"
+            "box.dispatchEvent(new Event('input'))",
+            words,
+        )
+    opened = "return [...document.querySelectorAll('.case[open] .name')].map(e => e.firstChild.data)"
+    assert browser.js(opened) == ["give-diamonds"]
+
+
+def test_a_page_of_one_model_offers_nothing_about_models_that_differ(show: Show) -> None:
+    page = small_page()
+    alone = tuple(replace(case, replies=case.replies[:1]) for case in page.cases)
+
+    several = show(page).texts("[name=outcome] option")
+    one = show(replace(page, models=page.models[:1], cases=alone, verdict=None, flips=()))
+
+    assert "models differ" in several
+    assert one.texts("[name=outcome] option") == ["any outcome", "any miss", "all pass"]
 
 
 def test_models_that_all_miss_do_not_differ(show: Show) -> None:
@@ -368,6 +414,34 @@ def test_paper_is_white_and_has_the_figures_but_no_controls(show: Show) -> None:
         ".diff": True,
     }
     assert browser.js(LOW_CONTRAST, CONTRAST)[1] == []
+
+
+def test_a_leaderboard_of_many_columns_fits_on_paper(show: Show) -> None:
+    names = (
+        "format",
+        "content",
+        "recall",
+        "reasoning",
+        "safety",
+        "consistency",
+        "commands",
+        "grounding",
+        "tone",
+    )
+    tasks = {"one_task": {WHOLE: (44, 50), **dict.fromkeys(names, (40, 50))}}
+    models = tuple(
+        column(f"family{k}:4b-instruct-q4_K_M", tasks, seconds=1.3, size_bytes=2**31, seed=k)
+        for k in range(3)
+    )
+    browser = show(Page("Many", models, ("one_task",), names, ()), width=720, media="print")
+    assert len(browser.texts(".leaderboard thead th")) == 16
+    assert browser.js(
+        "return [...document.querySelectorAll('.scroll')].map(e => e.scrollWidth - e.clientWidth)"
+    ) == [
+        0,
+        0,
+        0,
+    ]
 
 
 def test_without_scripts_all_figures_are_there_and_the_page_says_what_is_not(show: Show) -> None:

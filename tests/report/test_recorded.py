@@ -11,9 +11,12 @@ import pytest
 
 from evals.errors import RunRecordError
 from evals.report.recorded import read_recorded
+from tests.records import check
 from tests.report.recorded_runs import line, write_run
+from tests.verdicts import verdict
 
 DOCS = Path(__file__).parents[2] / "docs"
+CHECK = check().to_json()
 
 
 @pytest.mark.parametrize(
@@ -52,6 +55,9 @@ def test_a_damaged_run_is_refused_by_a_sentence_that_names_the_file(
         ({"model": "stranger"}, "knows no model 'stranger'"),
         ({"repeat": "0"}, "damaged"),
         ({"timings": {"total_s": "1"}}, "damaged"),
+        ({"timings": {"total_s": -1.0}}, "damaged: .*/sky of small:1b: it took no time that there is"),
+        ({"timings": {"total_s": 1e30}}, "it took no time that there is"),
+        ({"checks": [{**CHECK, "measures": [1]}]}, "damaged"),
     ],
 )
 def test_a_line_that_means_nothing_is_refused(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
@@ -85,4 +91,38 @@ def test_damaged_figures_of_a_table_are_refused(tmp_path: Path, figure: dict[str
     (folder / "summary.json").write_text(json.dumps(summary).replace('"NaN"', "NaN"))
 
     with pytest.raises(RunRecordError, match="damaged"):
+        read_recorded(folder)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"asked": "9"}, "asked: Input should be a valid integer"),
+        ({"spared": "many"}, "spared: Input should be a valid integer"),
+        ({"wall_s": "1e400"}, "wall_s: Input should be a finite number"),
+        ({"unavailable": {"gone:1b": 5}}, "unavailable.gone:1b: Input should be a valid string"),
+    ],
+)
+def test_facts_that_are_not_of_their_kind_are_refused(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    folder = write_run(tmp_path / "run", [line()])
+    data = {**json.loads((folder / "run.json").read_text()), **changed}
+    (folder / "run.json").write_text(json.dumps(data).replace('"1e400"', "1e400"))
+
+    with pytest.raises(RunRecordError, match=said):
+        read_recorded(folder)
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e400"])
+@pytest.mark.parametrize("field", ["estimate", "low"])
+def test_a_verdict_with_a_figure_that_is_no_number_is_refused(
+    tmp_path: Path, field: str, number: str
+) -> None:
+    folder = write_run(tmp_path / "run", [line()])
+    data = verdict("block").to_json()
+    data["requirements"][0][field] = "here"
+    (folder / "verdict.json").write_text(json.dumps(data).replace('"here"', number))
+
+    with pytest.raises(RunRecordError, match=rf"verdict\.json is damaged: {number} is no number"):
         read_recorded(folder)

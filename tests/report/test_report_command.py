@@ -36,6 +36,12 @@ def test_the_report_of_several_runs_lies_beside_them_or_where_it_is_wanted(tmp_p
     assert (tmp_path / "runs" / "report.html").is_file() and (tmp_path / "here.html").is_file()
 
 
+def test_help_says_where_the_page_of_several_runs_lies(tmp_path: Path) -> None:
+    done = evals("report", "--help", cwd=tmp_path, COLUMNS="200")
+
+    assert "report.html, in the run's folder; of several runs, in the reports folder" in done.stdout
+
+
 def test_open_starts_the_browser_with_the_file(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", [line()])
     browser = tmp_path / "browser"

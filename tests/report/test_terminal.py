@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from evals.report.terminal import print_summary
 from evals.runs import CaseRecord
 from evals.scores import summarise
 from tests.records import check, record
+from tests.verdicts import verdict
 
 FLOORS = {"minecraft_ops": {"format": 0.95, "content": 0.6}, "entity_extraction": {"content": 0.995}}
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202e|<img onerror=x>[bold]b[/bold]\r\n\x9b1m"
@@ -176,3 +178,14 @@ def test_rare_causes_are_counted_and_the_store_is_named() -> None:
 
     assert "and 2 rarer causes, in report.md" in text
     assert "3 replies came from the store; --refresh asks the models again." in text
+
+
+def test_what_an_early_stop_spared_is_told_once_in_one_word() -> None:
+    compared = replace(verdict("promote"), spared=12)
+
+    alone, beside = printed([], spared=12), printed([], spared=12, comparison=compared)
+
+    assert "Stopped early: 12 requests were spared, since nothing could change the verdict." in alone
+    assert "1 request was spared" in printed([], spared=1)
+    assert beside.lower().count("stopped early") == 1
+    assert "stopped early: 12 requests were spared" in beside
