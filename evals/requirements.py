@@ -11,7 +11,7 @@ from evals.differences import Interval, Units, counts, difference_interval, p_va
 from evals.pairing import Pair
 from evals.policy import Asked
 from evals.power import more_cases, more_units_for_mean
-from evals.report.tables import percent, share
+from evals.report.tables import percent, points, share
 from evals.stats import mcnemar_p, miss_bound, ratio_interval, tango_interval
 from evals.verdict import Requirement, Status
 
@@ -129,11 +129,6 @@ def _more_cases(asked: Asked, units: Units) -> int | None:
         return low > -asked.bound
 
     return more_cases(lost, won, units.count, shown)
-
-
-def points(fraction: float) -> str:
-    """A difference in points with its sign: `0.13` as `+13.0`."""
-    return f"{fraction * 100:+.1f}"
 
 
 def _sentence(

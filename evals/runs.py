@@ -306,8 +306,10 @@ def run_folder(run: str, reports: Path) -> Path:
     for folder in (Path(run), reports / run):
         if run and os.path.isdir(folder):  # unlike Path.is_dir, also of a name too long for a folder
             return folder
+    newest = ", ".join(folder.name for folder in reversed(finished_runs(reports)[-5:]))
     raise RunRecordError(
         f"there is no run {shorten(run)!r}, neither as a folder nor by that name in {reports}"
+        + (f"; the newest there: {newest}" if newest else "")
     )
 
 

@@ -165,12 +165,12 @@ SENTENCES = {
     "no worse": (
         NO_WORSE,
         pairs(40, 0, 0, 10),
-        "colours content 80.0% -> 80.0% (+0.0 points, 95% interval -7.1 to +7.1): at most 15 points worse, shown",
+        "colours content 80.0% -> 80.0% (0.0 points, 95% interval -7.1 to +7.1): at most 15 points worse, shown",
     ),
     "a guard": (
         asked("non_inferior", 0.15, "sums"),
         pairs(40, 0, 0, 10),
-        "colours content 80.0% -> 80.0% (+0.0 points, 95% interval -7.1 to +7.1): at most 15 points worse "
+        "colours content 80.0% -> 80.0% (0.0 points, 95% interval -7.1 to +7.1): at most 15 points worse "
         "(a guard of sums), shown",
     ),
     "a ratio": (
