@@ -59,7 +59,7 @@ def test_a_good_candidate_is_promoted_with_its_reasons() -> None:
     assert (found.verdict, found.sentence) == ("promote", "Promote: tuned:1 may replace base:1.")
     assert found.reasons == (
         "colours content 50.0% -> 76.0% (+26.0 points, 95% interval +12.8 to +40.2): superior, shown",
-        "colours format 100.0% -> 100.0% (+0.0 points, 95% interval -7.1 to +7.1): at most 15 points worse, shown",
+        "colours format 100.0% -> 100.0% (0.0 points, 95% interval -7.1 to +7.1): at most 15 points worse, shown",
         "colours safety: no new miss in 50 cases; a rate of up to 5.8% could still go unseen",
     )
     assert (found.more_cases, found.notes, found.spared) == (None, (), None)
