@@ -69,7 +69,9 @@ class Manifest(Facts):
     held_out_loss: float | None = Field(
         description="of the adapter as it was saved; null without held-out data"
     )
-    tokens: int = Field(description="trained on, prompts included, padding not, each time they were seen")
+    tokens: int = Field(
+        description="trained on, prompts included, padding not, each time they were seen; a shared beginning once a batch"
+    )
     tokens_per_s: float
     peak_memory_bytes: int | None = Field(description="of the GPU where there is one, else of the process")
     wall_s: float

@@ -13,8 +13,7 @@ from trl import SFTConfig  # type: ignore[attr-defined]
 
 from training.config import TrainConfig
 from training.encode import Encoded
-
-NO_LOSS = -100
+from training.shared_prefix import NO_LOSS
 
 
 def as_dataset(examples: Sequence[Encoded]) -> datasets.Dataset:

@@ -43,6 +43,7 @@ from training.config import TrainConfig
 from training.encode import Encoded
 from training.order import EpochOrder
 from training.sft_arguments import arguments, as_dataset, lora_config
+from training.shared_prefix import as_one_row, refuse_other_attention
 
 COUNTS = "counts.json"
 
@@ -110,13 +111,15 @@ class AdapterTrainer(SFTTrainer):
         self._fresh: Any = 0
         self._started = self._measuring = 0.0
         self._paused: float | None = None
+        if config.train.share_prefix:
+            refuse_other_attention(model.config)
         options = arguments(config, folder, bf16=bf16)
         self.order = EpochOrder(
             [len(one.input_ids) for one in train],
             seed=config.train.seed,
             # Batches of all processes are of like length, so that none waits for another.
             batch=config.train.batch * options.world_size,
-            grouped=config.train.group_by_length,
+            grouped=config.train.group_by_length and not config.train.share_prefix,
         )
         with _deprecations_of_others():
             super().__init__(
@@ -125,6 +128,7 @@ class AdapterTrainer(SFTTrainer):
                 train_dataset=as_dataset(train),
                 eval_dataset=as_dataset(held_out) if held_out else None,
                 processing_class=tokenizer,
+                data_collator=as_one_row if config.train.share_prefix else None,
                 peft_config=lora_config(config),
                 callbacks=[_Rhythm(self)],
             )
@@ -172,7 +176,8 @@ class AdapterTrainer(SFTTrainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         # Summed where they are, and fetched once a step: TRL's own count leaves some out with several processes.
-        self._fresh = self._fresh + inputs["attention_mask"].sum()
+        mask, ids = inputs["attention_mask"], inputs["input_ids"]
+        self._fresh = self._fresh + (mask.sum() if mask.ndim == 2 else ids.new_tensor(ids.numel()))
         return super().training_step(model, inputs, num_items_in_batch)  # type: ignore[no-untyped-call]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

@@ -63,6 +63,7 @@ def make(base: Path, tmp_path: Path) -> Make:
         steps: list[Step] | None = None,
         stop_at: int | None = None,
         lora: dict[str, Any] | None = None,
+        train: list[Encoded] = TRAIN,
         held_out: list[Encoded] | None = None,
         **plan: Any,
     ) -> AdapterTrainer:
@@ -86,7 +87,7 @@ def make(base: Path, tmp_path: Path) -> Make:
                 train=ScheduleConfig.model_validate(defaults | plan),
             ),
             tmp_path / folder,
-            train=TRAIN,
+            train=train,
             held_out=HELD_OUT if held_out is None else held_out,
             bf16=False,
             began=lambda _: None,
@@ -388,3 +389,19 @@ def test_the_adapter_is_one_that_peft_reads_and_names_its_base(
     with torch.no_grad():
         expected = trainer.model.eval()(tokens).logits
         assert torch.allclose(read(tokens).logits, expected, atol=1e-5)
+
+
+def test_a_shared_beginning_changes_no_loss_and_saves_tokens(make: Make) -> None:
+    beginning = tuple(range(40, 60))
+    rows = [
+        Encoded(beginning + one.input_ids, len(beginning) + one.completion_from, one.line, 0) for one in TRAIN
+    ]
+    apart: list[Step] = []
+    shared: list[Step] = []
+    plan: dict[str, Any] = {"batch": 4, "group_by_length": False, "lora": {"dropout": 0.0}}
+
+    make("apart", steps=apart, train=rows, held_out=[], **plan).train()
+    make("shared", steps=shared, train=rows, held_out=[], share_prefix=True, **plan).train()
+
+    assert [one.loss for one in shared] == pytest.approx([one.loss for one in apart], rel=1e-3)
+    assert shared[-1].counts.tokens < 0.75 * apart[-1].counts.tokens
