@@ -261,6 +261,54 @@ def doctor(
         raise typer.Exit(CHECK_FAILED)
 
 
+@app.command()
+def fidelity(
+    adapter: Annotated[Path, typer.Argument(help="folder of a trained adapter")],
+    base_ollama: Annotated[
+        str, typer.Option(help="tag of the base in Ollama (default: the adapter's own)")
+    ] = "",
+    gguf: Annotated[
+        Path | None,
+        typer.Option(help="the base as GGUF, for llama.cpp with the adapter (default: if it is one)"),
+    ] = None,
+    quantize: Annotated[
+        str, typer.Option(help="quantisations of the merged weights in Ollama, with commas")
+    ] = "f16,q8_0,q4_K_M",
+    task: Annotated[str, typer.Option(help="golden task (default: the adapter's)")] = "",
+    sample: Annotated[int, typer.Option(min=0, help="cases, 0 for all")] = 20,
+    split: Annotated[str, typer.Option(help="dev, gate, or '' for both")] = "dev",
+    host: Host = None,
+    golden: GoldenFolder = None,
+    reports: ReportsFolder = None,
+) -> None:
+    """Ask an adapter the same cases on its way from transformers to Ollama, and tell which step changes answers."""
+    import tempfile
+
+    from training.fidelity import fidelity as follow
+    from training.fidelity_report import print_fidelity
+    from training.manifest import open_adapter
+    from training.registry import Registry
+
+    found = open_adapter(adapter)
+    with tempfile.TemporaryDirectory(dir=adapter.parent, prefix=".fidelity-") as work:
+        result = follow(
+            found,
+            registry=Registry(host),
+            base_ollama=base_ollama or found.manifest.base.ollama,
+            gguf=gguf,
+            quantizations=[one.strip() for one in quantize.split(",") if one.strip()],
+            task=task or found.manifest.task,
+            sample=sample,
+            split=split,
+            golden=golden or folder_here("golden"),
+            reports=reports or folder_here("reports"),
+            work=Path(work),
+        )
+    print_fidelity(_console(), result)
+    if any(one.kind not in ("nothing", "rounding") for one in result.findings):
+        raise typer.Exit(CHECK_FAILED)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def gate(
     context: typer.Context,
