@@ -173,6 +173,7 @@ def train(
             resume=resume,
             host=host,
             progress=TerminalProgress(_console()),
+            adapters=(reports or folder_here("reports")) / "adapters",
         )
         entry = trained(folder)
     if entry is not None:  # only the main one of several processes writes
@@ -213,10 +214,11 @@ def create(
     from training.recorded import created, recorded
     from training.registry import Registry
 
-    found = open_adapter(adapter)
-    own = name or found.manifest.name
-    check_name(own)
     registry, book = Registry(host), _ledger(ledger, reports)
+    with recorded(book, "create", name or adapter.name):
+        found = open_adapter(adapter)
+        own = name or found.manifest.name
+        check_name(own)
     with (
         recorded(book, "create", own),
         tempfile.TemporaryDirectory(dir=adapter.parent, prefix=".create-") as work,

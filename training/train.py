@@ -71,8 +71,9 @@ def train(
     resume: bool,
     host: str | None,
     progress: Progress,
+    adapters: Path = ADAPTERS,
 ) -> Path:
-    """Train an adapter; returns its folder: `out`, or one of its name and the time in `reports/adapters`.
+    """Train an adapter; returns its folder: `out`, or one of its name and the time in `adapters`.
 
     With `resume` an unfinished training in `out`, or the newest of that name, goes on from its last checkpoint, with the
     losses that it would have had without the break. `host` is the Ollama that is asked to free its memory.
@@ -103,7 +104,7 @@ def train(
         processes=processes.num_processes,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
-    folder = _folder(config, out, resume, processes)
+    folder = out or _folder(config.name, adapters, resume, processes)
     if resume:
         refuse_changes(folder, started)
     elif processes.is_main_process:
@@ -118,18 +119,16 @@ def train(
     return folder
 
 
-def _folder(config: TrainConfig, out: Path | None, resume: bool, processes: PartialState) -> Path:
+def _folder(name: str, adapters: Path, resume: bool, processes: PartialState) -> Path:
     """The adapter's folder: the same for all processes, though each has its own clock."""
-    if out is not None:
-        return out
     if resume:
-        return unfinished(config.name)
+        return unfinished(name, adapters)
     import torch
     from accelerate.utils import broadcast  # type: ignore[import-untyped]
 
-    day, _, second = new_name(config.name).partition("-")
+    day, _, second = new_name(name, adapters).partition("-")
     agreed = broadcast(torch.tensor([int(day), int(second)], device=processes.device)).tolist()
-    return ADAPTERS / config.name / f"{agreed[0]:08}-{agreed[1]:06}"
+    return adapters / name / f"{agreed[0]:08}-{agreed[1]:06}"
 
 
 def _train(

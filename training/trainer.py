@@ -245,6 +245,8 @@ class AdapterTrainer(SFTTrainer):
         (folder / ADAPTER_CONFIG).write_text(
             json.dumps(ordered, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8"
         )
+        # safetensors writes for its owner alone.
+        shutil.copymode(folder / ADAPTER_CONFIG, folder / ADAPTER_WEIGHTS)
         return ordered
 
     def load_adapter(self, folder: Path) -> None:

@@ -242,6 +242,15 @@ def test_nothing_leaves_the_machine(make: Make, tmp_path: Path, monkeypatch: pyt
     assert asked == [] and trainer.args.report_to == []
 
 
+def test_the_adapter_can_be_read_by_whoever_can_read_its_settings(make: Make, tmp_path: Path) -> None:
+    make().save_adapter(tmp_path)
+
+    modes = {
+        (tmp_path / name).stat().st_mode for name in ("adapter_config.json", "adapter_model.safetensors")
+    }
+    assert len(modes) == 1
+
+
 # Going on
 
 
