@@ -47,6 +47,8 @@ def compare_runs(
         raise RunMismatch(
             f"the candidate's own run {side.runs[0]} is no repeat of its baseline; leave it out"
         )
+    if side.runs[0] in baseline.runs and side.model.label == baseline.model.label:
+        raise RunMismatch(f"the run {side.runs[0]} would be compared with itself; name another baseline")
     found = compare(
         side,
         baseline,

@@ -172,7 +172,7 @@ def baseline_gaps(cases: Collection[tuple[str, str]], baseline: RunSide) -> list
 def _notes(candidate: RunSide, baseline: RunSide) -> Iterator[str]:
     if candidate.model.digest == baseline.model.digest:
         yield (
-            f"candidate and baseline are the same weights ({shorten(candidate.model.digest)[:12]}): whatever differs is noise"
+            f"candidate and baseline are the same weights ({shorten(candidate.model.digest)[:12]}): what differs is chance, or the server, not the model"
         )
     if not any(one.outcome in ANSWERS for one in baseline.records):
         yield f"the baseline {shorten(baseline.model.label)} gave no whole answer at all: it is no hard one to beat"

@@ -159,3 +159,10 @@ def test_no_run_counts_twice(tmp_path: Path) -> None:
         compare_runs("new", ["base", str(tmp_path / "base")], tmp_path)
     with pytest.raises(RunMismatch, match="the candidate's own run new is no repeat of its baseline"):
         compare_runs("new", ["base", "new"], tmp_path)
+
+
+def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
+    written(tmp_path, "new")
+
+    with pytest.raises(RunMismatch, match="the run new would be compared with itself"):
+        compare_runs("new", ["new"], tmp_path)

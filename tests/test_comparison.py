@@ -307,7 +307,7 @@ def test_the_same_weights_on_both_sides_are_noted() -> None:
 
     assert found.notes == (
         "from elsewhere",
-        "candidate and baseline are the same weights (dddddddddddd): whatever differs is noise",
+        "candidate and baseline are the same weights (dddddddddddd): what differs is chance, or the server, not the model",
     )
     assert found.spared == 7
 
