@@ -82,7 +82,7 @@ def run_gate(
             policy=policy,
             extra=extra,
         )
-        folder = _run_folder(command, candidate.name, reports)
+        folder = run_and_find(command, candidate.name, reports)
         adapter = created.adapter if created else ""
         entry = _entry(name, folder, registry, ledger, adapter, candidate.size_bytes, git_state(golden))
         ledger.append(entry)
@@ -95,9 +95,8 @@ def _failures_written_down(name: str, registry: Registry, ledger: Ledger) -> Ite
     try:
         yield
     except GoldenGateError as error:
-        reasons = fit_for_ledger(str(error).splitlines())
-        ledger.append(
-            LedgerEntry(action="gate", name=name, outcome="failed", reasons=reasons, server=registry.url)
+        ledger.append_failure(
+            LedgerEntry(action="gate", name=name, outcome="failed", server=registry.url), error
         )
         raise
 
@@ -234,7 +233,7 @@ def run_to_its_end(command: Sequence[str]) -> int:
                 continue
 
 
-def _run_folder(command: Sequence[str], candidate: str, reports: Path) -> Path:
+def run_and_find(command: Sequence[str], candidate: str, reports: Path) -> Path:
     """Run the gate; the folder of the newest run that judged this candidate since. `PromotionRefused` without one."""
     before = set(_judged_runs(reports))
     status = run_to_its_end(command)

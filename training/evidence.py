@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from evals.backends.base import parse_spec
@@ -14,7 +15,7 @@ from evals.checks.answers import shorten
 from evals.errors import GoldenGateError, RunRecordError, TrainingError
 from evals.verdict import Verdict, verdict_from_json
 from training.aliases import Aliases
-from training.ledger import Ledger, LedgerEntry, last
+from training.ledger import Ledger, LedgerEntry, canonical_server, last
 from training.manifest import read_manifest
 from training.registry import Entry, Registry, full_name
 
@@ -70,14 +71,24 @@ def lacking(
     Raises `RegistryError` where Ollama cannot be asked.
     """
     again = f"run: python -m training gate {name}"
-    gates = [one for one in known if one.name == name and one.action == "gate" and one.outcome == "done"]
-    if not gates:
+    judged = [one for one in known if one.name == name and one.action == "gate" and one.outcome == "done"]
+    if not judged:
         yield f"no gate has judged it; {again}"
+        return
+    moved = last_move(known, name, registry.url)
+    # Newest first. What led to a rollback was not known to a verdict of before it.
+    gates = [one for one in takewhile(lambda one: one is not moved, reversed(known)) if one in judged]
+    if moved is not None and not gates and any(one.candidate == candidate.digest for one in judged):
+        yield (
+            f"no gate has judged it since the last {moved.action} of {name} ({moved.at[:10]}), and a verdict of before "
+            f"that does not count; {again}"
+        )
+        yield from filter(None, [moved_by_hand(name, was.prod, known, registry.url)])
         return
     created = last(known, name, "create", candidate=candidate.digest)
     gate = next(
-        (one for one in reversed(gates) if one.candidate == candidate.digest and _is_fresh(one, was)),
-        gates[-1],
+        (one for one in gates if one.candidate == candidate.digest and _is_fresh(one, was)),
+        gates[0] if gates else judged[-1],
     )
     if gate.candidate != candidate.digest:
         yield (
@@ -129,7 +140,8 @@ def moved_by_hand(name: str, prod: Entry | None, known: Sequence[LedgerEntry], s
 
 def last_move(known: Sequence[LedgerEntry], name: str, server: str) -> LedgerEntry | None:
     """The newest promotion or rollback of a name on a server that was done."""
-    return last([one for one in known if one.server == server], name, "promote", "rollback")
+    here = canonical_server(server)
+    return last([one for one in known if one.server == here], name, "promote", "rollback")
 
 
 def _another_base(

@@ -16,6 +16,7 @@ from evals.checks.answers import shorten
 from evals.errors import RunRecordError
 from evals.report.tables import percent, points
 from evals.verdict import Difference
+from training.aliases import is_half_way
 from training.evidence import last_move, moved_by_hand, read_evidence
 from training.ledger import Ledger, LedgerEntry, last
 from training.registry import Entry, Registry
@@ -84,6 +85,10 @@ def _row(name: str, known: Sequence[LedgerEntry], registry: Registry, ledger: Le
     prod = registry.find(f"{name}:prod")
     moved = last_move(known, name, registry.url)
     by_hand = moved_by_hand(name, prod, known, registry.url)
+    if by_hand and is_half_way(registry, name):
+        by_hand = (
+            f"a promotion or rollback of {name} goes on or was killed; the next one first puts it in order"
+        )
     is_known = moved is not None and prod is not None and not by_hand
     return FleetRow(
         name=name,

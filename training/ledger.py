@@ -5,21 +5,21 @@ Lines are only ever appended, whole and fsynced. What cannot be read is told wit
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
+from evals.backends.http_faults import LOOPBACK
 from evals.checks.answers import shorten
 from evals.checks.base import Strict
-from evals.errors import PromotionRefused, RegistryError
+from evals.errors import RegistryError
 
 FORMAT: Literal[1] = 1
 LOCK_WAIT_S = 60.0
@@ -32,6 +32,15 @@ Rates = dict[str, Annotated[float, Field(ge=0, le=1)]]
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def canonical_server(url: str) -> str:
+    """An address in which this machine has one name, 127.0.0.1; raises `ValueError` for what is no address."""
+    parts = urlsplit(url)
+    if parts.hostname not in LOOPBACK:
+        return url
+    port = f":{parts.port}" if parts.port else ""
+    return parts._replace(netloc=f"127.0.0.1{port}").geturl()
 
 
 class LedgerEntry(Strict):
@@ -50,7 +59,9 @@ class LedgerEntry(Strict):
     outcome: Outcome
     reasons: tuple[str, ...] = ()
     override: str = Field(default="", description="why it was done against the rules")
-    server: str = Field(default="", description="address of the Ollama server")
+    server: Annotated[str, AfterValidator(canonical_server)] = Field(
+        default="", description="address of the Ollama server; this machine is 127.0.0.1"
+    )
     candidate: str = ""
     prod: str = ""
     previous: str = ""
@@ -62,7 +73,7 @@ class LedgerEntry(Strict):
     )
     evidence: str = Field(default="", description="SHA-256 of the run's verdict.json")
     verdict: Literal["", "promote", "block", "inconclusive"] = ""
-    tasks: dict[str, str] = Field(default={}, description="hash by golden task")
+    tasks: dict[str, str] = Field(default={}, description="hash by golden task; of a creation ''")
     scores: Rates = Field(default={}, description="the candidate's pass rate by task/capability")
     baseline_scores: Rates = Field(default={}, description="the baseline's")
     size_bytes: int = Field(default=0, ge=0)
@@ -81,8 +92,11 @@ class Ledger:
         self.path = path
 
     def append(self, entry: LedgerEntry) -> None:
-        """Write one line, on the disk itself when this returns; raises `RegistryError`, and the file is as before."""
-        line = json.dumps(entry.model_dump(mode="json")).encode("ascii") + b"\n"
+        """Write one line, on the disk itself when this returns; raises `RegistryError`, and the file is as before.
+
+        Bytes of a path that are not UTF-8 are written as `\\udcff`, so that the line can be read.
+        """
+        line = _line(entry)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{self.path}.lock", timeout=LOCK_WAIT_S):
@@ -98,22 +112,26 @@ class Ledger:
                 "in GOLDENGATE_LEDGER"
             ) from error
 
+    def append_failure(self, entry: LedgerEntry, error: BaseException) -> None:
+        """Write down what `error` broke off, with its message as reasons. If that fails, `error` says so too."""
+        said = str(error) or "it was interrupted"
+        try:
+            self.append(entry.model_copy(update={"reasons": fit_for_ledger(said.splitlines())}))
+        except RegistryError as unwritten:
+            error.args = (f"{said}\nNor could this be written down: {unwritten}",)
+
+    def has(self, entry: LedgerEntry) -> bool:
+        """Whether the line of an entry is in the file; raises `RegistryError` where it cannot be read."""
+        return _line(entry).rstrip() in self._lines()
+
     def read(self) -> tuple[tuple[LedgerEntry, ...], tuple[str, ...]]:
         """All entries in order, and a sentence for each line that is none; nothing where there is no file.
 
         Raises `RegistryError` for a file that cannot be read, and for one that a later version wrote.
         """
-        try:
-            lines = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return (), ()
-        except OSError as error:
-            raise RegistryError(
-                f"the ledger {self.path} cannot be read: {error.strerror or error}"
-            ) from error
         entries: list[LedgerEntry] = []
         problems: list[str] = []
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(self._lines(), start=1):
             if not line.strip():
                 continue
             try:
@@ -124,6 +142,16 @@ class Ledger:
                     f"{self.path}:{number}: {_what_is_wrong(line, error)}; the line is left as it is"
                 )
         return tuple(entries), tuple(problems)
+
+    def _lines(self) -> list[bytes]:
+        try:
+            return self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RegistryError(
+                f"the ledger {self.path} cannot be read: {error.strerror or error}"
+            ) from error
 
     def _refuse_later_version(self, line: bytes, number: int) -> None:
         try:
@@ -136,26 +164,18 @@ class Ledger:
                 f"{FORMAT}); install that version"
             )
 
-    @contextlib.contextmanager
-    def alone(self, name: str, server: str) -> Iterator[None]:
-        """Be the only one who moves the aliases of a name on a server; raises `PromotionRefused` if somebody is."""
-        place = hashlib.sha256(server.encode()).hexdigest()[:8]
-        path = self.path.parent / f".aliases-{name}-{place}.lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-            lock.acquire(blocking=False)
-        except Timeout:
-            raise PromotionRefused(
-                f"another promotion or rollback of {name} is going on; look what it did: python -m training fleet"
-            ) from None
-        except (OSError, NotImplementedError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise RegistryError(f"{path} cannot be locked: {why}") from error
-        try:
-            yield
-        finally:
-            lock.release()
+
+def _line(entry: LedgerEntry) -> bytes:
+    return json.dumps(_readable(entry.model_dump(mode="json"))).encode("ascii") + b"\n"
+
+
+def _readable(value: Any) -> Any:
+    """JSON without lone surrogates, in which paths keep bytes that are not UTF-8, and which readers of JSON refuse."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {key: _readable(one) for key, one in value.items()}
+    return [_readable(one) for one in value] if isinstance(value, list) else value
 
 
 def _append(path: Path, line: bytes) -> None:

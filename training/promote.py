@@ -14,7 +14,7 @@ from typing import Any, Literal
 from evals.checks.answers import shorten
 from evals.errors import GoldenGateError, PromotionRefused, RegistryError
 from evals.runs import git_state
-from training.aliases import Aliases, AliasMoves
+from training.aliases import Aliases, AliasMoves, alone
 from training.candidate_gate import check_name
 from training.evidence import lacking, last_move
 from training.ledger import REASON_LIMIT, Ledger, LedgerEntry, fit_for_ledger, last
@@ -42,7 +42,7 @@ def promote(
 
     With `override`, a reason, also without a verdict that allows it. Raises `PromotionRefused` with all that speaks
     against it, `RegistryError` where Ollama or the ledger fails; production is then what it was, or the message says
-    what it is.
+    what it is, and under which name what it was is kept.
     """
 
     def decide(known: Sequence[LedgerEntry], was: Aliases, moves: AliasMoves) -> Plan:
@@ -92,9 +92,9 @@ def rollback(name: str, *, registry: Registry, ledger: Ledger, override: str = "
             **_origin(known, name, previous),
             "reasons": fit_for_ledger(reasons),
             "prod": previous.digest,
-            "previous": was.prod.digest if was.prod else "",
+            "previous": was.prod.digest if was.prod else previous.digest,
         }
-        return Plan(lambda: moves.swap(was.prod, previous), facts)
+        return Plan(lambda: moves.swap(was, previous), facts)
 
     return _carried_out("rollback", name, registry, ledger, override, decide)
 
@@ -113,8 +113,10 @@ def _carried_out(
     )
     moves = AliasMoves(registry, name)
     try:
-        with ledger.alone(name, registry.url):
+        with alone(name, registry.url):
             known, _ = ledger.read()
+            if told := moves.put_in_order(_recorded(known, name, registry.url)):
+                ledger.append(entry.model_copy(update={**_standing(moves.now()), "reasons": (told,)}))
             was = moves.now()
             entry = entry.model_copy(update=_standing(was))
             plan = decide(known, was, moves)
@@ -123,28 +125,40 @@ def _carried_out(
             return done
     except GoldenGateError as error:
         outcome = "refused" if isinstance(error, PromotionRefused) else "failed"
-        reasons = fit_for_ledger(str(error).splitlines())
-        try:
-            ledger.append(entry.model_copy(update={"outcome": outcome, "reasons": reasons}))
-        except RegistryError as unwritten:
-            raise type(error)(f"{error}\nNor could this be written down: {unwritten}") from error
+        ledger.append_failure(entry.model_copy(update={"outcome": outcome}), error)
         raise
 
 
 def _move(
     action: Action, name: str, moves: AliasMoves, plan: Plan, ledger: Ledger, done: LedgerEntry
 ) -> None:
-    """Move and write that down; what cannot be written down is taken back too. Raises `RegistryError`."""
+    """Move and write that down; what cannot be written down is taken back too. Raises `RegistryError`.
+
+    What broke off once the line was written is done: an interruption that comes that late changes nothing.
+    """
     try:
         plan.move()
         ledger.append(done)
     except (RegistryError, KeyboardInterrupt) as error:
-        why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else error
-        raise RegistryError(
-            f"the {_NOUN[action]} of {name} broke off: {why}\nNow {moves.go_back()}"
-        ) from error
+        if not _is_written(ledger, done):
+            why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else error
+            raise RegistryError(
+                f"the {_NOUN[action]} of {name} broke off: {why}\nNow {moves.go_back()}"
+            ) from error
     with contextlib.suppress(RegistryError):  # the next move lets it go
         moves.done()
+
+
+def _is_written(ledger: Ledger, done: LedgerEntry) -> bool:
+    try:
+        return ledger.has(done)
+    except RegistryError:
+        return False
+
+
+def _recorded(known: Sequence[LedgerEntry], name: str, server: str) -> str:
+    moved = last_move(known, name, server)
+    return moved.prod if moved else ""
 
 
 def _standing(was: Aliases) -> dict[str, str]:

@@ -9,21 +9,18 @@ from pathlib import Path
 from evals.backends.base import parse_spec
 from evals.errors import GoldenGateError
 from evals.runs import git_state
-from training.ledger import Action, Ledger, LedgerEntry, fit_for_ledger
+from training.ledger import Action, Ledger, LedgerEntry
 from training.manifest import MANIFEST, Adapter, open_adapter
 from training.registry import Entry
 
 
 @contextlib.contextmanager
 def recorded(ledger: Ledger, action: Action, name: str) -> Iterator[None]:
-    """Write down what fails in here, and let it go on up."""
+    """Write down what fails in here, and let it go on up; it says so too where that cannot be written."""
     try:
         yield
     except (GoldenGateError, KeyboardInterrupt) as error:
-        reason = str(error) or "it was interrupted"
-        ledger.append(
-            LedgerEntry(action=action, name=name, outcome="failed", reasons=fit_for_ledger([reason]))
-        )
+        ledger.append_failure(LedgerEntry(action=action, name=name, outcome="failed"), error)
         raise
 
 
@@ -45,7 +42,12 @@ def trained(folder: Path) -> LedgerEntry | None:
 
 
 def created(name: str, adapter: Adapter, entry: Entry, server: str, base_ollama: str) -> LedgerEntry:
-    """The entry of a candidate. Its `base` is what the gate compares it with as long as nothing is in production."""
+    """The entry of a candidate. Its `base` is what the gate compares it with as long as nothing is in production: the
+    one in Ollama, or where `base_ollama` is '' the model that was trained on.
+
+    `tasks` names the golden task that it was trained for, with an empty hash: nothing was asked yet. So it is known
+    wherever the adapter's folder is moved.
+    """
     manifest = adapter.manifest
     return LedgerEntry(
         action="create",
@@ -53,8 +55,9 @@ def created(name: str, adapter: Adapter, entry: Entry, server: str, base_ollama:
         outcome="done",
         server=server,
         candidate=entry.digest,
-        base=base_ollama or manifest.base.ollama or base_spec(manifest.base.name),
+        base=base_ollama or base_spec(manifest.base.name),
         adapter=str(adapter.folder.resolve()),
+        tasks={manifest.task: ""} if manifest.task else {},
         size_bytes=entry.size_bytes,
         git=git_state(Path.cwd()),
     )

@@ -100,11 +100,16 @@ class RegistryServer(FaultServer):
         kept = self.kept[name]
         digests = [*(kept.get("files") or {}).values(), *(kept.get("adapters") or {}).values()]
         layers = "\n".join(f"FROM /models/blobs/{one.replace(':', '-')}" for one in digests)
-        parameters = "\n".join(f"{key} {json.dumps(value)}" for key, value in kept["parameters"].items())
+        parameters = "\n".join(
+            f"{key} {json.dumps(one)}"
+            for key, value in kept["parameters"].items()
+            for one in (value if isinstance(value, list) else [value])
+        )
         return whole({
             "model_info": {"general.architecture": "llama"},
             "capabilities": ["completion"],
             "template": "" if self.keeps_no_template else kept["template"],
+            "system": kept.get("system", ""),
             "parameters": parameters,
             "modelfile": layers,
         })

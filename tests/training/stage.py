@@ -10,7 +10,7 @@ from evals.cases import load_golden
 from evals.verdict import Decision, Side
 from tests.evals_run import write_task
 from tests.verdicts import verdict
-from training.aliases import HELD
+from training.aliases import HELD_PREVIOUS, HELD_PROD, NEXT
 from training.evidence import read_evidence
 from training.ledger import Ledger, LedgerEntry
 from training.promote import promote, rollback
@@ -49,8 +49,9 @@ class Stage:
         return found.digest if found else ""
 
     def standing(self) -> dict[str, str]:
-        """All aliases that a promotion may touch."""
-        return {alias: self.digest(alias) for alias in ("candidate", "prod", "previous", HELD)}
+        """All aliases that there are of those that a promotion may touch."""
+        tags = ("candidate", "prod", "previous", NEXT, HELD_PROD, HELD_PREVIOUS)
+        return {tag: digest for tag in tags if (digest := self.digest(tag))}
 
     def created(self, *, task: str = "small", adapter: str = "") -> LedgerEntry:
         """Write down that the candidate of now was created."""

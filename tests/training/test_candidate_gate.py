@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from evals.backends.base import Model, parse_spec
 from evals.cases import load_golden
 from evals.errors import GoldenError, PromotionRefused, RegistryError, SettingsError, TrainingError
+from evals.runs import FORMAT, RunInfo
 from tests.evals_run import write_task
 from tests.fault_server import answer
 from tests.training.manifests import manifest
 from tests.training.registry_server import RegistryServer
 from tests.training.stage import Stage
-from training.candidate_gate import gate_command, run_gate, run_to_its_end
+from training.candidate_gate import gate_command, run_and_find, run_gate, run_to_its_end
 from training.evidence import read_evidence
 from training.ledger import LedgerEntry
 from training.manifest import write_manifest
@@ -167,6 +169,48 @@ def test_broken_cases_are_told_and_written_down(stage: Stage) -> None:
     with pytest.raises(GoldenError):
         gate(stage)
     assert "in the golden cases" in stage.entries[-1].reasons[0]
+
+
+def test_a_failure_that_cannot_be_written_down_still_says_what_it_was(
+    stage: Stage, server: RegistryServer
+) -> None:
+    del server.models["ops:candidate"]
+    Path(f"{stage.ledger.path}.lock").mkdir(parents=True)  # no line can be written
+    with pytest.raises(RegistryError) as failed:
+        gate(stage)
+    assert str(failed.value).startswith("Ollama at ") and "has no ops:candidate" in str(failed.value)
+    assert "\nNor could this be written down: the ledger " in str(failed.value)
+
+
+def _write_run(folder: Path, started: str, model: str, *, judged: bool = True) -> None:
+    folder.mkdir(parents=True)
+    run = RunInfo(
+        folder.name, started, 1.0, (Model(parse_spec(model), A),), {}, {}, {}, {}, {}, {}, asked=1, stored=0
+    )
+    models = [one.to_json() for one in run.models]
+    data = {name: getattr(run, name) for name in run.__slots__} | {"format": FORMAT, "models": models}
+    (folder / "run.json").write_text(json.dumps(data))
+    if judged:
+        (folder / "verdict.json").write_text("{}")
+
+
+def test_of_the_runs_since_the_newest_that_judged_the_candidate_counts(tmp_path: Path) -> None:
+    at = "2026-01-01T12:0{}:00+00:00".format
+    made = tmp_path / "made"
+    _write_run(tmp_path / "reports" / "z-before", at(9), "ops:candidate")
+    _write_run(made / "b-first", at(1), "ops:candidate")
+    _write_run(made / "a-second", at(3), "ops:candidate")
+    _write_run(made / "c-third", at(2), "ops:candidate")
+    _write_run(made / "d-of-another", at(4), "other:1")
+    _write_run(made / "e-without-a-verdict", at(5), "ops:candidate", judged=False)
+    script = (
+        f"import shutil; shutil.copytree({str(made)!r}, {str(tmp_path / 'reports')!r}, dirs_exist_ok=True)"
+    )
+    command = [sys.executable, "-ISc", script]
+    found = run_and_find(command, "ops:candidate", tmp_path / "reports")
+    assert found == tmp_path / "reports" / "a-second"
+    with pytest.raises(PromotionRefused, match="gave no verdict: it ended with status 0"):
+        run_and_find(command, "ops:candidate", tmp_path / "reports")  # nothing is new any more
 
 
 def test_a_name_with_a_tag_is_refused(stage: Stage) -> None:

@@ -30,7 +30,8 @@ def server() -> Iterator[RegistryServer]:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, server: RegistryServer) -> Stage:
+def stage(tmp_path: Path, server: RegistryServer, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    monkeypatch.setenv("GOLDENGATE_CACHE", str(tmp_path / "cache"))
     return Stage(tmp_path, Registry(server.url))
 
 
@@ -124,6 +125,19 @@ def test_production_moved_by_hand_is_shown(
     assert found.agreement == said.replace("DATE", date) and not found.agrees
     assert (found.scores, found.since, found.before) == ((), "", None)
     assert found.agreement in " ".join(printed(80, [found]).split())
+
+
+def test_a_move_that_was_killed_is_shown_as_such(stage: Stage, server: RegistryServer) -> None:
+    stage.gated()
+    stage.promote()
+    server.add("ops:golden-gate-next", B)
+    assert row(stage).agreement == AGREES
+    del server.models["ops:prod"]
+    found = row(stage)
+    assert not found.agrees
+    assert found.agreement == (
+        "a promotion or rollback of ops goes on or was killed; the next one first puts it in order"
+    )
 
 
 def test_production_that_nobody_promoted_is_shown(stage: Stage, server: RegistryServer) -> None:

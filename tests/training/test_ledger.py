@@ -13,7 +13,7 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evals.errors import PromotionRefused, RegistryError
+from evals.errors import GoldenError, GoldenGateError, Problem, RegistryError, TrainingError
 from training import ledger as module
 from training.ledger import Ledger, LedgerEntry, fit_for_ledger, last
 
@@ -173,27 +173,64 @@ def test_processes_that_write_at_once_lose_nothing(ledger: Ledger) -> None:
     assert (len(entries), problems) == (30, ())
 
 
-def test_aliases_of_a_name_are_moved_by_one_at_a_time(ledger: Ledger) -> None:
-    with ledger.alone("ops", "http://here"):
-        with (
-            pytest.raises(PromotionRefused, match="another promotion or rollback of ops is going on"),
-            ledger.alone("ops", "http://here"),
-        ):
-            pytest.fail("two are in")
-        # Another name, and the same on another server, are other aliases.
-        with ledger.alone("judge", "http://here"), ledger.alone("ops", "http://there"):
-            pass
-    with ledger.alone("ops", "http://here"):
-        pass
+def test_bytes_of_a_path_that_are_no_utf_8_are_written_so_that_the_line_is_read(ledger: Ledger) -> None:
+    odd = os.fsdecode(b"/tmp/\xff/ops")
+    ledger.append(ENTRY.model_copy(update={"adapter": odd, "git": {"files": [odd, {"dirty": True}]}}))
+    (entry,), problems = ledger.read()
+    assert problems == ()
+    shown = r"/tmp/\udcff/ops"
+    assert (entry.adapter, entry.git) == (shown, {"files": [shown, {"dirty": True}]})
 
 
-def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_it_is_told_whether_an_entry_is_in_the_file(ledger: Ledger) -> None:
+    assert not ledger.has(ENTRY)
+    ledger.append(ENTRY)
+    assert ledger.has(ENTRY)
+    assert not ledger.has(ENTRY.model_copy(update={"outcome": "failed"}))
+
+
+@pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        ("http://localhost:11434", "http://127.0.0.1:11434"),
+        ("http://[::1]:11434", "http://127.0.0.1:11434"),
+        ("http://127.0.0.1:11434", "http://127.0.0.1:11434"),
+        ("http://localhost/ollama", "http://127.0.0.1/ollama"),
+        ("https://models.example:443", "https://models.example:443"),
+        ("", ""),
+    ],
+)
+def test_this_machine_has_one_name_in_an_entry(url: str, same: str) -> None:
+    assert LedgerEntry(action="train", name="ops", outcome="done", server=url).server == same
+
+
+def test_what_an_address_may_not_be_is_told_with_its_line(ledger: Ledger) -> None:
+    ledger.append(ENTRY)
+    broken = {**ENTRY.model_dump(mode="json"), "server": "http://[localhost"}
+    ledger.path.write_bytes(ledger.path.read_bytes() + json.dumps(broken).encode() + b"\n")
+    entries, (problem,) = ledger.read()
+    assert entries == (ENTRY,) and f"{ledger.path}:2: is no entry: server: " in problem
+
+
+def test_a_failure_is_written_down_with_all_that_it_says(ledger: Ledger) -> None:
+    entry = LedgerEntry(action="create", name="ops", outcome="failed")
+    ledger.append_failure(entry, TrainingError("no room\nfree some"))
+    ledger.append_failure(entry, KeyboardInterrupt())
+    assert [one.reasons for one in ledger.read()[0]] == [("no room", "free some"), ("it was interrupted",)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TrainingError("no room"), GoldenError([Problem(Path("task.yaml"), 3, "task", "no room")])],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_failure_that_cannot_be_written_down_says_both(tmp_path: Path, error: GoldenGateError) -> None:
     (tmp_path / "file").write_text("")
-    with (
-        pytest.raises(RegistryError, match="cannot be locked"),
-        Ledger(tmp_path / "file" / "ledger.jsonl").alone("ops", "http://here"),
-    ):
-        pytest.fail("it was locked")
+    before = str(error)
+    Ledger(tmp_path / "file" / "ledger.jsonl").append_failure(
+        LedgerEntry(action="create", name="ops", outcome="failed"), error
+    )
+    assert str(error).startswith(f"{before}\nNor could this be written down: the ledger ")
 
 
 def test_the_last_entry_is_the_newest_that_was_done() -> None:
