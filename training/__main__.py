@@ -29,6 +29,11 @@ Override = Annotated[
     str, typer.Option("--override", metavar="REASON", help="do it against the rules; kept in the ledger")
 ]
 Name = Annotated[str, typer.Argument(help="of the model, without a tag")]
+AdapterFolder = Annotated[Path, typer.Argument(help="folder of a trained adapter")]
+BaseOllama = Annotated[str, typer.Option(help="tag of the base in Ollama (default: the adapter's own)")]
+Work = Annotated[
+    Path | None, typer.Option("--work", help="folder for temporary files (default: beside the adapter)")
+]
 
 
 def _ledger(path: Path | None, reports: Path | None) -> Ledger:
@@ -107,36 +112,11 @@ def fit(
     ] = False,
 ) -> None:
     """Tell what memory a model takes for answers and for training, and what fits, from its config alone."""
-    from dataclasses import replace
-
-    from training.fit import BITS, RANKS, Trainings, Way, inference, memory_size, plan_of
-    from training.fit_measure import measure as measured
-    from training.fit_report import FitReport, print_fit
-    from training.shape import read_config, read_shape
+    from training.fit import memory_size
+    from training.fit_report import print_fit, report_of
 
     memory = memory_size(gpu)
-    config = read_config(base)
-    shape = read_shape(config, base)
-    trainings = Trainings(config, shape)
-    ways: tuple[Way, ...] = ("bf16", "qlora", "fp32")
-    plans = {way: plan_of(way, rank, max_length, batch=batch) for way in ways}
-    estimates = [
-        trainings.estimate(way, replace(plan, checkpointing=kept))
-        for way, plan in plans.items()
-        for kept in (True, False)
-    ]
-    report = FitReport(
-        shape,
-        memory,
-        [inference(shape, name, max_length) for name in BITS],
-        estimates,
-        [
-            trainings.longest(way, replace(plan, rank=one), memory)
-            for way, plan in plans.items()
-            for one in RANKS
-        ],
-        measured(config, shape, estimates[0]) if measure else None,
-    )
+    report = report_of(base, memory, length=max_length, rank=rank, batch=batch, measured=measure)
     print_fit(_console(), report)
 
 
@@ -184,11 +164,9 @@ def train(
 
 @app.command()
 def create(
-    adapter: Annotated[Path, typer.Argument(help="folder of a trained adapter")],
+    adapter: AdapterFolder,
     name: Annotated[str, typer.Option(help="of the model, without a tag (default: the adapter's own)")] = "",
-    base_ollama: Annotated[
-        str, typer.Option(help="tag of the base in Ollama (default: the adapter's own)")
-    ] = "",
+    base_ollama: BaseOllama = "",
     quantize: Annotated[str, typer.Option(help="q8_0, q4_K_M, …: merged weights, quantised")] = "",
     merged: Annotated[
         bool | None,
@@ -199,44 +177,42 @@ def create(
     gguf: Annotated[
         Path | None, typer.Option(help="also write the adapter as GGUF for gguf:BASE+FILE, to this file")
     ] = None,
+    work: Work = None,
     host: Host = None,
     reports: ReportsFolder = None,
     ledger: LedgerFile = None,
 ) -> None:
     """Put an adapter into Ollama as NAME:candidate, and have the doctor look at it; a bad one is not kept."""
-    import tempfile
-
+    from training.adapter_gguf import write_adapter_gguf
     from training.bases import open_base
     from training.candidate_gate import check_name
     from training.create import create as make
     from training.doctor_report import print_findings
     from training.manifest import open_adapter
+    from training.package import base_in_ollama
     from training.recorded import created, recorded
     from training.registry import Registry
+    from training.work_folder import work_folder
 
     registry, book = Registry(host), _ledger(ledger, reports)
     with recorded(book, "create", name or adapter.name):
         found = open_adapter(adapter)
         own = name or found.manifest.name
         check_name(own)
-    with (
-        recorded(book, "create", own),
-        tempfile.TemporaryDirectory(dir=adapter.parent, prefix=".create-") as work,
-    ):
+    with recorded(book, "create", own), work_folder(adapter, work) as folder:
+        base = base_in_ollama(base_ollama, found, registry)
         if gguf is not None:
-            from training.adapter_gguf import write_adapter_gguf
-
             typer.echo(f"wrote {write_adapter_gguf(found, open_base(found.manifest.base.name), gguf)}")
         entry, findings = make(
             found,
             name=own,
             registry=registry,
-            base_ollama=base_ollama or found.manifest.base.ollama,
+            base_ollama=base_ollama,
             quantize=quantize,
             merged=merged,
-            work=Path(work),
+            work=folder,
         )
-    book.append(created(own, found, entry, registry.url, base_ollama))
+    book.append(created(own, found, entry, registry.url, base))
     print_findings(_console(), entry.name, findings)
     typer.echo(f"created {entry.name} ({entry.digest[:12]}, {entry.size_bytes / 1e6:,.0f} MB)")
     typer.echo(f"next: python -m training gate {own}")
@@ -265,10 +241,8 @@ def doctor(
 
 @app.command()
 def fidelity(
-    adapter: Annotated[Path, typer.Argument(help="folder of a trained adapter")],
-    base_ollama: Annotated[
-        str, typer.Option(help="tag of the base in Ollama (default: the adapter's own)")
-    ] = "",
+    adapter: AdapterFolder,
+    base_ollama: BaseOllama = "",
     gguf: Annotated[
         Path | None,
         typer.Option(help="the base as GGUF, for llama.cpp with the adapter (default: if it is one)"),
@@ -279,24 +253,24 @@ def fidelity(
     task: Annotated[str, typer.Option(help="golden task (default: the adapter's)")] = "",
     sample: Annotated[int, typer.Option(min=0, help="cases, 0 for all")] = 20,
     split: Annotated[str, typer.Option(help="dev, gate, or '' for both")] = "dev",
+    work: Work = None,
     host: Host = None,
     golden: GoldenFolder = None,
     reports: ReportsFolder = None,
 ) -> None:
     """Ask an adapter the same cases on its way from transformers to Ollama, and tell which step changes answers."""
-    import tempfile
-
     from training.fidelity import fidelity as follow
     from training.fidelity_report import print_fidelity
     from training.manifest import open_adapter
     from training.registry import Registry
+    from training.work_folder import work_folder
 
     found = open_adapter(adapter)
-    with tempfile.TemporaryDirectory(dir=adapter.parent, prefix=".fidelity-") as work:
+    with work_folder(adapter, work) as folder:
         result = follow(
             found,
             registry=Registry(host),
-            base_ollama=base_ollama or found.manifest.base.ollama,
+            base_ollama=base_ollama,
             gguf=gguf,
             quantizations=[one.strip() for one in quantize.split(",") if one.strip()],
             task=task or found.manifest.task,
@@ -304,7 +278,7 @@ def fidelity(
             split=split,
             golden=golden or folder_here("golden"),
             reports=reports or folder_here("reports"),
-            work=Path(work),
+            work=folder,
         )
     print_fidelity(_console(), result)
     if any(one.kind not in ("nothing", "rounding") for one in result.findings):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evals.errors import RegistryError, TrainingError
+from training.aliases import alone
 from training.bases import open_base
 from training.doctor import Finding, examine
 from training.package import Package, make_package, official_manners
@@ -76,7 +77,9 @@ def create(
                 f"{name}:{CANDIDATE} was not made: the model would not answer as it was trained to.\n"
                 + "\n".join(f"- {one.what}. {one.mend}" for one in faults)
             )
-        return registry.copy(passing, f"{name}:{CANDIDATE}"), findings
+        # Not while a promotion looks at the candidate of before.
+        with alone(name, registry.url, wait_s=60):
+            return registry.copy(passing, f"{name}:{CANDIDATE}"), findings
 
 
 def _try(

@@ -15,7 +15,8 @@ from evals.backends.hugging_face_folder import context_length, read_json
 from evals.errors import ModelUnavailable, TrainingError
 from training.doctor_asking import Asker, Reply, fits_schema
 from training.doctor_rendering import Finding, Source, quoted, renderings
-from training.package import NO_TEMPLATES, read_parameters, read_system
+from training.package import NO_TEMPLATES
+from training.shown import read_parameters
 
 if TYPE_CHECKING:
     import ollama
@@ -45,7 +46,7 @@ def examine(model: str, *, registry: Registry, base_folder: Path | None) -> tupl
     findings = [template]
     thinks = "thinking" in (shown.capabilities or [])
     if source is not None and template.state != "fault":
-        findings += renderings(asker, source, read_system(shown), False if thinks else None)
+        findings += renderings(asker, source, shown.system or "", False if thinks else None)
     reply = asker.chat(_ASKED, REPLY_TOKENS, False if thinks else None)
     findings += _thinking(asker, thinks, reply, source)
     findings.append(stop(shown, parameters, source))

@@ -19,6 +19,9 @@ from training.adapter_gguf import as_rotated, gguf_architecture
 
 # Of others the matrices are the same, but their norms or experts are written otherwise.
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
+# How far llama.cpp rotates each pair of a head's numbers, for long texts. Safetensors have no such tensors, as transformers
+# computes them from the config.
+_TABLES = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 _WRITTEN_ANEW = ("general.architecture", "general.file_type", "general.quantization_version")
 
 
@@ -62,6 +65,11 @@ def _write(merged: Path, source: Path, path: Path) -> None:
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
         weights = _Weights(merged, architecture, config)
         for one in reader.tensors:
+            if one.name in _TABLES:
+                writer.add_tensor_info(
+                    one.name, one.data.shape, one.data.dtype, one.data.nbytes, raw_dtype=one.tensor_type
+                )
+                continue
             shape = [int(size) for size in reversed(one.shape)]
             weights.require(one.name, shape, source)
             kind = _kind(shape)
@@ -70,7 +78,10 @@ def _write(merged: Path, source: Path, path: Path) -> None:
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for one in reader.tensors:
-            writer.write_tensor_data(weights.read(one.name).astype(_kind(list(one.shape))))
+            if one.name in _TABLES:
+                writer.write_tensor_data(one.data)
+            else:
+                writer.write_tensor_data(weights.read(one.name).astype(_kind(list(one.shape))))
         with path.open("rb+") as file:
             os.fsync(file.fileno())
     finally:

@@ -6,10 +6,9 @@ rows of the wrong matrix of a query or key projection, and the model then answer
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,19 +22,18 @@ from training.manifest import refuse_other_base
 from training.merge import merge, weights_count
 from training.merged_gguf import ARCHITECTURES, write_merged_gguf
 from training.official import find_official
+from training.shown import read_parameters
 
 if TYPE_CHECKING:
-    import ollama
-
     from training.bases import Base
     from training.manifest import Adapter
     from training.registry import Registry
+    from training.shown import Shown
 
 # The architectures for which Ollama runs adapters.
 ADAPTER_ARCHITECTURES = ("llama",)
 # What Ollama shows of a model that was made without a template: it would be given the bare text of the last message.
 NO_TEMPLATES = ("", "{{ .Prompt }}", "{{.Prompt}}")
-_SYSTEM = re.compile(r'^SYSTEM (?:"""(.*?)"""|"(.*?)"$|([^\n]*)$)', re.DOTALL | re.MULTILINE)
 _WEIGHTS = re.compile(r"^FROM .*sha256-([0-9a-f]{64})$", re.MULTILINE)
 # A base's figures in Ollama, and the same in config.json.
 _FIGURES = {
@@ -93,11 +91,12 @@ def make_package(
     """
     base = open_base(adapter.manifest.base.name)
     refuse_other_base(adapter, base)
-    name, shown = _in_ollama(base_ollama, adapter, registry)
+    name = base_in_ollama(base_ollama, adapter, registry)
+    shown = registry.show(name) if name else None
     if shown is not None and (other := list(differences(shown, base))):
         raise TrainingError(
             f"{shorten(name)} in Ollama is not {base.name}, which the adapter was trained on: {'; '.join(other)}. Name the "
-            "right one with --base-ollama, or none: then weights are merged, and the template is taken from a table"
+            "right one with --base-ollama"
         )
     manners = find_manners(shown, adapter, base)
     against = list(_against_adapter(shown, adapter, base, quantize))
@@ -136,22 +135,24 @@ def merged_files(adapter: Adapter, base: Base, work: Path) -> dict[str, Path]:
     return {file.name: file for file in sorted(folder.iterdir())}
 
 
-def _in_ollama(asked: str, adapter: Adapter, registry: Registry) -> tuple[str, ollama.ShowResponse | None]:
-    """The base's name in Ollama and what is shown of it; '' and None where it is not there and nobody named it."""
+def base_in_ollama(asked: str, adapter: Adapter, registry: Registry) -> str:
+    """The base's name in Ollama: the one that was asked for, else that of the manifest; '' where that is not there.
+
+    Raises `TrainingError` where the one that was asked for is not there.
+    """
     name = asked or adapter.manifest.base.ollama
-    if not name:
-        return "", None
-    if registry.find(name) is None:
-        if asked:
-            raise TrainingError(
-                f"there is no {shorten(name)} in Ollama at {registry.url}; fetch it (`ollama pull {shorten(name)}`), or leave "
-                "--base-ollama out: then weights are merged, and the template is taken from a table"
-            )
-        return "", None
-    return name, registry.show(name)
+    if not name or registry.find(name) is not None:
+        return name
+    if asked:
+        raise TrainingError(
+            f"there is no {shorten(name)} in Ollama at {registry.url}; fetch it (`ollama pull {shorten(name)}`), or leave "
+            "--base-ollama out: then the base of the adapter's manifest is taken, and if Ollama has none, weights are "
+            "merged, and the template is taken from a table"
+        )
+    return ""
 
 
-def find_manners(shown: ollama.ShowResponse | None, adapter: Adapter, base: Base) -> Manners:
+def find_manners(shown: Shown | None, adapter: Adapter, base: Base) -> Manners:
     """Template, system message and parameters: those of the base in Ollama, else of the table of official templates.
 
     Without a word on it Ollama divides the likelihood of what was said before by 1.1, of which training knows nothing,
@@ -165,11 +166,12 @@ def find_manners(shown: ollama.ShowResponse | None, adapter: Adapter, base: Base
                 f"no template is known for {base.name}, and without one a model answers garbage: name the same model in "
                 "Ollama with --base-ollama (`ollama pull` it first), whose template is then taken"
             )
-        return table
+        # Ollama would keep that of the base in any case: an empty one takes nothing away there.
+        return table if shown is None else replace(table, system=shown.system or "")
     parameters = {"repeat_penalty": 1.0, **read_parameters(shown.parameters or "")}
     if "stop" not in parameters and table is not None:
         parameters["stop"] = table.parameters["stop"]
-    return Manners(template, read_system(shown), parameters)
+    return Manners(template, shown.system or "", parameters)
 
 
 def official_manners(adapter: Adapter, base: Base) -> Manners | None:
@@ -184,36 +186,7 @@ def official_manners(adapter: Adapter, base: Base) -> Manners | None:
     return Manners(found.template, "", {"repeat_penalty": 1.0, "stop": list(found.stop)})
 
 
-def read_parameters(shown: str) -> dict[str, Any]:
-    """Ollama's listing, a name and a value a line, as it takes them; names that come again make a list."""
-    found: dict[str, Any] = {}
-    for line in shown.splitlines():
-        name, _, text = line.strip().partition(" ")
-        if not name or not text.strip():
-            continue
-        try:
-            value: Any = json.loads(text)
-        except ValueError:
-            value = text.strip()
-        if name == "stop":
-            found.setdefault(name, []).append(str(value))
-        else:
-            found[name] = value
-    return found
-
-
-def read_system(shown: ollama.ShowResponse) -> str:
-    """The system message out of the Modelfile, the only place where Ollama's client shows it."""
-    text = shown.modelfile or ""
-    if shown.template:
-        text = text.replace(shown.template, "")
-    found = _SYSTEM.search(text)
-    return next((one for one in found.groups() if one is not None), "") if found else ""
-
-
-def _against_adapter(
-    shown: ollama.ShowResponse | None, adapter: Adapter, base: Base, quantize: str
-) -> Iterator[str]:
+def _against_adapter(shown: Shown | None, adapter: Adapter, base: Base, quantize: str) -> Iterator[str]:
     """Reasons why the adapter itself cannot be sent."""
     architecture = gguf_architecture(base_config(base))
     if architecture not in ADAPTER_ARCHITECTURES:
@@ -228,7 +201,7 @@ def _against_adapter(
         yield f"{quantize} was asked for, and the base in Ollama is {shorten(has) or 'of unknown quantisation'}"
 
 
-def differences(shown: ollama.ShowResponse, base: Base) -> Iterator[str]:
+def differences(shown: Shown, base: Base) -> Iterator[str]:
     """How a model in Ollama differs from the base: all figures that both tell."""
     if base.name.startswith(GGUF_PREFIX) and base.revision in _WEIGHTS.findall(shown.modelfile or ""):
         return  # the very same file
@@ -246,7 +219,15 @@ def differences(shown: ollama.ShowResponse, base: Base) -> Iterator[str]:
     count = told.get("general.parameter_count")
     if isinstance(count, int) and count:
         ours = weights_count(base)
-        # Some files hold the output layer a second time where it is the embedding.
-        twice = int(config.get("vocab_size") or 0) * int(config.get("hidden_size") or 0)
-        if abs(count - ours) not in (0, twice):
+        if not _same_count(count - ours, config):
             yield f"it has {count:,} parameters, not {ours:,}"
+
+
+def _same_count(more: int, config: Mapping[str, Any]) -> bool:
+    """Whether a GGUF file may count so many numbers more than the base's weights, and still hold these."""
+    # Some files hold the output layer a second time where it is the embedding.
+    twice = int(config.get("vocab_size") or 0) * int(config.get("hidden_size") or 0)
+    # Those of Llama 3.1 and others hold how far each pair of a head's numbers is rotated, for one length of text or two.
+    heads = int(config.get("num_attention_heads") or 1)
+    tables = int(config.get("head_dim") or int(config.get("hidden_size") or 0) // heads)
+    return any(0 <= more - without <= tables for without in (0, twice, -twice))

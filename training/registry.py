@@ -6,13 +6,14 @@ template, system message, parameters). Two names of one digest are one model.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -23,6 +24,7 @@ from evals.backends.ollama import NOT_OLLAMA, UNLOAD_LIMIT_S, fault_of, server_u
 from evals.backends.weights import sha256_of
 from evals.checks.answers import shorten
 from evals.errors import ConnectionBroke, RegistryError
+from training.shown import Shown, read_parameters
 
 if TYPE_CHECKING:
     from training.package import Package
@@ -98,16 +100,17 @@ class Registry:
             )
         return found
 
-    def show(self, name: str) -> ollama.ShowResponse:
-        """Template, parameters, capabilities and architecture of a model."""
+    def show(self, name: str) -> Shown:
+        """Template, system message, parameters, capabilities and architecture of a model."""
         with self._translated(f"show {shorten(name)}", name):
-            return self._looks.show(name)
+            # ollama's own call drops the system message.
+            return self._looks._request(Shown, "POST", "/api/show", json={"model": name})
 
     def create(self, name: str, package: Package, progress: Progress | None = None) -> Entry:
         """Make a model of a package, or replace the one of that name once the new one is whole.
 
         Files are uploaded unless the server has them; it refuses bytes that do not have the digest computed here.
-        Afterwards the model is read back: template, parameters, and the digests of GGUF files that were sent.
+        Afterwards the model is read back: template, system message, parameters, and the digests of GGUF files that were sent.
         """
         told = progress or _untold
         files = self._upload(package.files, told)
@@ -218,11 +221,22 @@ class Registry:
             raise RegistryError(
                 f"Ollama at {self.url} keeps another template of {shorten(name)} than was sent"
             )
-        names = {line.split(maxsplit=1)[0] for line in (kept.parameters or "").splitlines() if line.strip()}
-        if lost := sorted(set(package.parameters) - names):
+        if (kept.system or "") != package.system:
+            raise RegistryError(
+                f"Ollama at {self.url} keeps another system message of {shorten(name)} than was sent: "
+                f"{shorten(repr(kept.system or ''))} instead of {shorten(repr(package.system))}"
+            )
+        parameters = read_parameters(kept.parameters or "")
+        if lost := sorted(set(package.parameters) - set(parameters)):
             raise RegistryError(
                 f"Ollama at {self.url} left the parameters {', '.join(lost)} of {shorten(name)} out"
             )
+        for one, sent in package.parameters.items():
+            if not _same(sent, parameters[one]):
+                raise RegistryError(
+                    f"Ollama at {self.url} keeps {shorten(str(parameters[one]))} for the parameter {shorten(one)} of "
+                    f"{shorten(name)}, and {shorten(str(sent))} was sent"
+                )
         layers = set(_LAYERS.findall(kept.modelfile or ""))
         # Ollama keeps GGUF files as they are; safetensors it converts, and what it quantises it writes anew.
         whole = {
@@ -251,6 +265,13 @@ class Registry:
             ) from error
         except OSError as error:
             raise RegistryError(f"a file for Ollama cannot be read: {error}") from error
+
+
+def _same(sent: Any, kept: Any) -> bool:
+    """Whether a parameter is the one that was sent; some servers keep numbers as 32-bit floats."""
+    if isinstance(sent, int | float) and isinstance(kept, int | float):
+        return math.isclose(sent, kept, rel_tol=1e-6)
+    return bool(sent == kept)
 
 
 def _entry(one: ollama.ListResponse.Model, name: str) -> Entry:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from evals.errors import TrainingError
 from tests.real_ollama import TEMPLATE, OllamaServer
 from tests.training.smollm2_adapter import adapter_of, smollm2
 from training.create import create
+from training.ledger import Ledger
 from training.manifest import Adapter
 from training.official import find_official
 from training.registry import Registry
@@ -109,3 +113,40 @@ def test_a_base_with_another_template_is_mended_with_that_of_the_table_or_no_can
     )
     assert {one for one in names(client) if one.startswith(NAME)} == {f"{NAME}:candidate"}
     assert Registry(ollama_server.url).get(f"{NAME}:candidate").digest == entry.digest
+
+
+@pytest.mark.ollama
+@pytest.mark.slow
+def test_the_ledger_names_a_base_that_there_is_where_ollama_has_not_that_of_the_manifest(
+    ollama_server: OllamaServer, client: Client, tmp_path: Path
+) -> None:
+    lost = adapter_of(smollm2(), tmp_path / "adapter", scale=0.01, ollama="golden-gate-test-gone:1b")
+    command = [
+        sys.executable,
+        "-m",
+        "training",
+        "create",
+        "adapter",
+        "--name",
+        NAME,
+        "--ledger",
+        "ledger.jsonl",
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GOLDENGATE_REP")}
+    done = subprocess.run(
+        [*command, "--ollama-host", ollama_server.url],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (entry,) = Ledger(tmp_path / "ledger.jsonl").read()[0]
+    assert (entry.outcome, entry.base) == ("done", lost.manifest.base.name)
+    assert f"{NAME}:candidate" in names(client)
+    assert sorted(file.name for file in tmp_path.iterdir() if file.suffix != ".lock") == [
+        "adapter",
+        "ledger.jsonl",
+    ]

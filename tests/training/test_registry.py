@@ -106,7 +106,6 @@ def test_an_adapter_is_sent_with_the_base_it_stands_on(
     registry.create("ops:candidate", adapter)
     sent = server.kept["ops:candidate"]
     assert sent["from"] == "base:1" and list(sent["adapters"]) == ["model.gguf"] and "files" not in sent
-    # An empty system message is sent too: left out, the base's own would stand.
     assert sent["system"] == ""
 
 
@@ -138,8 +137,8 @@ def _instead(path: str, play: Play) -> Callable[[RegistryServer], None]:
 
 
 def _show(**fields: object) -> Play:
-    kept = {"model_info": {}, "template": "{{ .Prompt }}", "parameters": 'stop "<end>"\ntemperature 0'}
-    return whole({**kept, "modelfile": "", **fields})
+    kept = {"template": "{{ .Prompt }}", "system": "Be short.", "parameters": 'stop "<end>"\ntemperature 0'}
+    return whole({"model_info": {}, **kept, "modelfile": "", **fields})
 
 
 @pytest.mark.parametrize(
@@ -151,6 +150,26 @@ def _show(**fields: object) -> Play:
             _instead("/api/show", _show(parameters="temperature 0")),
             "left the parameters stop of ops:candidate out",
             id="stop-lost",
+        ),
+        pytest.param(
+            _instead("/api/show", _show(parameters='stop "<end>"\nstop "more"\ntemperature 0')),
+            r"keeps \['<end>', 'more'\] for the parameter stop of ops:candidate, and \['<end>'\] was sent",
+            id="other-stop",
+        ),
+        pytest.param(
+            _instead("/api/show", _show(parameters='stop "<end>"\ntemperature 0.8')),
+            r"keeps 0\.8 for the parameter temperature of ops:candidate, and 0 was sent",
+            id="other-number",
+        ),
+        pytest.param(
+            _instead("/api/show", _show(system="Be long.")),
+            "keeps another system message of ops:candidate than was sent: 'Be long.' instead of 'Be short.'",
+            id="other-system",
+        ),
+        pytest.param(
+            _instead("/api/show", _show(system=None)),
+            "keeps another system message of ops:candidate than was sent: '' instead of",
+            id="system-lost",
         ),
         pytest.param(
             _instead("/api/show", _show(modelfile=f"FROM /blobs/sha256-{'0' * 64}")),
@@ -191,6 +210,15 @@ def test_a_creation_that_went_wrong_is_told(
     fault(server)
     with pytest.raises(RegistryError, match=said):
         registry.create("ops:candidate", package)
+
+
+def test_numbers_that_a_server_keeps_as_32_bit_floats_are_what_was_sent(
+    server: RegistryServer, registry: Registry, package: Package
+) -> None:
+    kept = 'stop "<end>"\ntemperature 0\ntop_p 0.8999999761581421\nuse_mmap true'
+    server.instead["/api/show"] = _show(parameters=kept)
+    sent = replace(package, files={}, parameters={**package.parameters, "top_p": 0.9, "use_mmap": True})
+    assert registry.create("ops:candidate", sent) == registry.find("ops:candidate")
 
 
 def test_a_copy_has_the_digest_of_its_source(server: RegistryServer, registry: Registry) -> None:

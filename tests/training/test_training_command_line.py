@@ -13,9 +13,12 @@ import pytest
 
 from tests.fault_server import closed_port
 from tests.golden_folder import write_golden
+from tests.small_hf_model import save_model
 from tests.training.manifests import manifest
 from tests.training.registry_server import RegistryServer
+from tests.training.smollm2_adapter import adapter_of
 from tests.training.stage import Stage
+from training.bases import open_base
 from training.ledger import LedgerEntry
 from training.manifest import write_manifest
 from training.registry import Registry
@@ -118,6 +121,59 @@ def test_an_adapter_folder_with_a_pickle_is_not_used(tmp_path: Path, server: Reg
     said = mistake(tmp_path, "create", "adapter", host=server.url)
     assert "holds pickled files (optimizer.pt)" in said and "nothing of the folder is used" in said
     assert set(server.models) == {"base:1", "ops:candidate"} and server.digest("ops:candidate") == A
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter whose manifest names a base in Ollama."""
+    root = tmp_path_factory.mktemp("small")
+    return adapter_of(open_base(str(save_model(root / "base"))), root / "adapter", ollama="small:1b").folder
+
+
+@pytest.mark.parametrize("command", ["create", "fidelity"])
+def test_a_folder_for_temporary_files_that_cannot_be_made_is_told_with_the_option_that_names_another(
+    command: str, small: Path, tmp_path: Path, server: RegistryServer
+) -> None:
+    write_config(tmp_path)
+    said = mistake(tmp_path, command, str(small), "--work", "train.yaml", host=server.url)
+    assert said == (
+        "ERROR: no folder for temporary files can be made in train.yaml: File exists; name another with --work\n"
+    )
+
+
+def test_weights_are_merged_and_sent_where_ollama_has_not_the_base_of_the_manifest(
+    small: Path, tmp_path: Path, server: RegistryServer
+) -> None:
+    write_config(tmp_path)
+    said = mistake(tmp_path, "create", str(small), "--work", "room", host=server.url)
+    # The server knows none of the doctor's questions, which come when all was sent.
+    assert "did not let sea:creating-" in said
+    (sent,) = server.kept.values()
+    assert "from" not in sent and "model.safetensors" in sent["files"]
+    assert list((tmp_path / "room").iterdir()) == []
+    assert list(small.parent.glob(".*")) == []
+
+
+def test_fidelity_merges_too_where_ollama_has_not_the_base_of_the_manifest(
+    small: Path, tmp_path: Path, server: RegistryServer
+) -> None:
+    write_golden(tmp_path / "golden")
+    (tmp_path / "reports").touch()
+    asked = ("--quantize", "q8_0", "--task", "colours", "--split", "", "--reports", "reports")
+    said = training(tmp_path, "fidelity", str(small), *asked, host=server.url).stderr
+    # A record cannot be written; by then all was sent.
+    assert "ERROR: the run that asks all steps left no record" in said
+    (sent,) = server.kept.values()
+    assert "from" not in sent and sent["quantize"] == "q8_0" and "model.safetensors" in sent["files"]
+
+
+def test_a_base_that_was_asked_for_and_is_not_in_ollama_is_told(
+    small: Path, tmp_path: Path, server: RegistryServer
+) -> None:
+    write_config(tmp_path)
+    said = mistake(tmp_path, "create", str(small), "--base-ollama", "small:1b", host=server.url)
+    assert said.startswith(f"ERROR: there is no small:1b in Ollama at {server.url}; fetch it")
+    assert server.kept == {}
 
 
 # Options
