@@ -24,12 +24,17 @@ LOSSES = "losses.jsonl"
 
 
 class Started(Strict):
-    """`started.json`: what a training was begun with, and can only be gone on with."""
+    """`started.json`: what a training was begun with, and can only be gone on with.
+
+    `data`, `base` and `examples` are digests: of the file's bytes, of the base's files, and of the tokens that both and the
+    task's prompt make.
+    """
 
     format: Literal[1] = 1
     config: TrainConfig
     data: str
     base: str
+    examples: str
     method: str
     processes: int
     created: str
@@ -103,10 +108,14 @@ def refuse_changes(folder: Path, now: Started) -> None:
     changed += [
         f"{key} in the config" for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)
     ]
+    if not changed and begun.examples != now.examples:  # what else changes the tokens is told above
+        changed = ["examples"]
     if changed:
         words = {
             "data": "the bytes of the data file",
             "base": "the base's files",
+            "examples": "the examples' tokens (the task's system message or prompt was changed, or the base's chat template "
+            "writes the date)",
             "method": f"the method ({begun.method}, now {now.method})",
             "processes": f"the number of processes ({begun.processes}, now {now.processes})",
         }

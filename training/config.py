@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evals.cases import ID_PATTERN
+from evals.checks.answers import shorten
 from evals.checks.base import Strict
 from evals.documents import read_document
 from evals.errors import Problem, SettingsError
@@ -82,6 +83,15 @@ class ScheduleConfig(_Numbers):
         default=None, ge=1, description="steps between checkpoints; once an epoch if left out"
     )
 
+    @model_validator(mode="after")
+    def _noise_is_that_of_separate_rows(self) -> Self:
+        if self.share_prefix and self.neftune is not None:
+            raise ValueError(
+                "neftune and share_prefix do not go together: its noise shrinks as the row grows, and a shared row is that "
+                "of a whole batch; leave out one of them"
+            )
+        return self
+
 
 class TrainConfig(_Numbers):
     """A training's file. Paths in it are relative to it."""
@@ -104,6 +114,13 @@ class TrainConfig(_Numbers):
     )
     lora: LoraConfig = LoraConfig()
     train: ScheduleConfig = ScheduleConfig()
+
+    @field_validator("allow_contamination")
+    @classmethod
+    def _reason_is_one(cls, value: str) -> str:
+        if value and not value.strip():
+            raise ValueError("is blank: say why the overlaps may stay, or leave it out")
+        return value
 
     @model_validator(mode="after")
     def _early_stop_has_what_it_needs(self) -> Self:
@@ -138,9 +155,13 @@ def read_config(path: Path) -> TrainConfig:
         except ValidationError as error:
             problems = [_with_keys(one) for one in problems_of(error, document, (), TrainConfig)]
         else:
-            data = path.parent / Path(config.data).expanduser()
-            if data.is_file():
-                return config.model_copy(update={"data": str(data)})
-            problems = [Problem(path, document.line(("data",)), "data", f"there is no file {data}")]
+            try:
+                data = path.parent / Path(config.data).expanduser()
+                if data.is_file():
+                    return config.model_copy(update={"data": str(data)})
+                what = f"there is no file {data}"
+            except (OSError, RuntimeError) as error:  # a name that is too long, ~ of nobody
+                what = f"{shorten(config.data)} cannot be the name of a file: {getattr(error, 'strerror', None) or error}"
+            problems = [Problem(path, document.line(("data",)), "data", what)]
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     raise SettingsError("\n".join([f"{count} in the training's config:", *map(str, problems)]))

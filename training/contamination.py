@@ -3,7 +3,7 @@
 An example that overlaps teaches its case by heart, and the case no longer tells how good the model is. Every case
 counts, of whichever task and split. Held against each other are:
 
-- the input of a case and what an example asks: exactly, normalised (case, punctuation and spaces left aside), as near
+- the input of a case and what an example asks: exactly, normalised (case, punctuation, spaces and invisible characters left aside), as near
   duplicates (`NEAR` percent, as `evals.health` measures cases among themselves);
 - the input of a case and all that an example holds: one 13-gram, that is 13 words in a row, is enough. A shorter
   input of `SHORTEST_RUN` words or more counts as one such run as a whole;
@@ -47,6 +47,8 @@ _ROWS = 256
 
 # Scripts that write no spaces: each of their characters is a word.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+# What no screen shows: soft hyphens, spaces without width, joiners, marks of direction.
+_INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 _WORD = regex.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])\w)+")
 
 Run = tuple[str, ...]
@@ -89,13 +91,17 @@ def find_overlaps(examples: Sequence[Example], tasks: Sequence[GoldenTask]) -> t
 
 
 def words(text: str) -> list[str]:
-    """A text's words with folded case: runs of letters, digits and underscores."""
-    return _WORD.findall(folded(text))
+    """A text's words with folded case: runs of letters, digits and underscores, invisible characters left out."""
+    return _WORD.findall(folded(_visible(text)))
 
 
 def normalised(text: str) -> str:
     """A text's words with single spaces; of a text without any, what is not space."""
-    return " ".join(words(text)) or "".join(text.split())
+    return " ".join(words(text)) or "".join(_visible(text).split())
+
+
+def _visible(text: str) -> str:
+    return _INVISIBLE.sub("", text)
 
 
 def near_texts(
@@ -115,6 +121,7 @@ def near_texts(
 
 
 def _sorted_words(text: str) -> str:
+    text = _visible(text)
     # Of a text without letters and digits nothing would be left.
     return " ".join(sorted((utils.default_process(text) or text).split()))
 

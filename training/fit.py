@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from evals.checks.answers import shorten
 from evals.errors import SettingsError
 from training.shape import Shape
 from training.simulate import Plan, beside_weights
@@ -31,6 +32,7 @@ CACHE_BYTES = 2
 LLAMA_BATCH = 512
 RANKS = (8, 16, 32, 64, 128)
 LENGTH_STEP = 64
+MOST_RANK, MOST_TOKENS, MOST_BATCH = 4096, 1_048_576, 1024
 Way = Literal["bf16", "qlora", "hqq", "fp32"]
 # 4 bits a weight of the linear layers and a scale a block of 64: 8 bits of it (nf4, quantised twice), or 16 and a zero
 # point (HQQ). What is no linear layer stays in bfloat16.
@@ -81,9 +83,9 @@ class Longest:
 
 def memory_size(text: str) -> int:
     """`16GB` or `15.5GiB` in bytes; raises `SettingsError`."""
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(GB|GiB|MB|MiB)\s*", text, re.IGNORECASE)
+    found = re.fullmatch(r"\s*([0-9]{1,7}(?:\.[0-9]+)?)\s*(GB|GiB|MB|MiB)\s*", text, re.IGNORECASE)
     if not found or float(found[1]) == 0:
-        raise SettingsError(f"--gpu {text!r} is no size of a memory; write it as 16GB, or 15.5GiB")
+        raise SettingsError(f"--gpu {shorten(text)} is no size of a memory; write it as 16GB, or 15.5GiB")
     unit = {"gb": 10**9, "gib": 2**30, "mb": 10**6, "mib": 2**20}[found[2].lower()]
     return round(float(found[1]) * unit)
 
@@ -108,7 +110,17 @@ def inference(shape: Shape, quantisation: str, length: int) -> Inference:
 
 
 def plan_of(way: Way, rank: int, length: int, *, batch: int = 1, checkpointing: bool = True) -> Plan:
-    """A step in one way: only float32 does not sum in bfloat16."""
+    """A step in one way: only float32 does not sum in bfloat16.
+
+    Raises `SettingsError` for what no model is trained with, and PyTorch could not count the bytes of.
+    """
+    for name, value, most in (
+        ("rank", rank, MOST_RANK),
+        ("max-length", length, MOST_TOKENS),
+        ("batch", batch, MOST_BATCH),
+    ):
+        if value > most:
+            raise SettingsError(f"--{name} {value} is too large; {most} is the most that is looked at")
     return Plan(rank, length, batch, bf16=way != "fp32", checkpointing=checkpointing)
 
 

@@ -141,8 +141,8 @@ def _contaminated(overlaps: Sequence[Overlap]) -> Iterator[Finding]:
     if overlaps:
         lines = len({one.line for one in overlaps})
         what = (
-            f"{counted(lines, 'example overlaps', 'examples overlap')} golden cases: take them out, or train on them "
-            "with --allow-contamination REASON"
+            f"{counted(lines, 'example overlaps', 'examples overlap')} golden cases: take them out, or say why they may "
+            "stay: here with --allow-contamination REASON, in the training's config with allow_contamination"
         )
         yield Finding(what, tuple(_overlap(one) for one in overlaps))
 

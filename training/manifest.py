@@ -65,7 +65,7 @@ class Manifest(Facts):
     versions: dict[str, str]
     seed: int
     steps: int
-    loss: float = Field(description="mean training loss of a token, over the last step")
+    loss: float = Field(description="mean of the losses of the last epoch's steps")
     held_out_loss: float | None = Field(
         description="of the adapter as it was saved; null without held-out data"
     )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _BYTES_PER_TRAINED = 16
 # PyTorch, its kernels and the activations of one short example take more than this on any device.
 _LEAST_BYTES = 200_000_000
+# What the bases call their embeddings and output layer, which adapters here leave as they are.
+_OUTER = {"embed_in", "embed_out", "embed_tokens", "lm_head", "word_embeddings", "wpe", "wte"}
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 _ADVICE = (
     "lower max_length, train.batch or lora.rank (train.accumulate makes up for a smaller batch), leave "
@@ -75,25 +77,32 @@ def least_bytes(shapes: Mapping[str, Sequence[int]], bytes_per_weight: float, lo
 def _targets(shapes: Mapping[str, Sequence[int]], lora: LoraConfig) -> Iterator[Sequence[int]]:
     for name, shape in shapes.items():
         module = name.removesuffix(".weight")
-        if lora.targets == "all-linear":
-            wanted = module.rpartition(".")[2] not in ("embed_tokens", "lm_head")
-        else:
-            wanted = any(_means(target, module) for target in lora.targets)
-        if wanted and len(shape) == 2:
+        wanted = lora.targets == "all-linear" or any(_means(target, module) for target in lora.targets)
+        if wanted and _inner(module) and len(shape) == 2:
             yield shape
 
 
 def refuse_unknown_targets(shapes: Mapping[str, Sequence[int]], lora: LoraConfig) -> None:
-    """Raise `TrainingError` for a target that no module of the base has: PEFT leaves it out without a word."""
+    """Raise `TrainingError` for a target that no module of the base's layers has.
+
+    PEFT leaves one out without a word if others are found. Embeddings and the output layer are no targets: an adapter
+    here is saved without them.
+    """
     if lora.targets == "all-linear":
         return
     modules = [name.removesuffix(".weight") for name, shape in shapes.items() if len(shape) == 2]
+    modules = [one for one in modules if _inner(one)]
     unknown = [target for target in lora.targets if not any(_means(target, one) for one in modules)]
     if unknown:
-        known = sorted({one.rpartition(".")[2] for one in modules} - {"embed_tokens", "lm_head"})
+        known = sorted({one.rpartition(".")[2] for one in modules})
         raise TrainingError(
-            f"lora.targets: the base has no module {', '.join(map(shorten, unknown))}; it has {', '.join(map(shorten, known))}"
+            f"lora.targets: the layers of the base have no module {', '.join(map(shorten, unknown))}; they have "
+            f"{', '.join(map(shorten, known))}"
         )
+
+
+def _inner(module: str) -> bool:
+    return module.rpartition(".")[2] not in _OUTER
 
 
 def _means(target: str, module: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evals.checks.answers import shorten
 from evals.errors import TrainingError, first_line
 
 CONFIG = "config.json"
@@ -62,18 +63,24 @@ def read_config(base: str) -> Any:
     """
     import transformers
 
-    path = Path(base).expanduser()
     if base.startswith("gguf:"):
         from training.bases import open_base
 
-        path = open_base(base).folder
-    elif not path.exists() and (base.startswith((".", "/", "~")) or base.count("/") != 1):
+        path, there = open_base(base).folder, True
+    else:
+        try:
+            path = Path(base).expanduser()
+            there = path.exists()
+        except (OSError, RuntimeError) as error:  # a name that is too long, ~ of nobody
+            why = getattr(error, "strerror", None) or error
+            raise TrainingError(f"{shorten(base)} cannot be the name of a base: {why}") from None
+    if not there and (base.startswith((".", "/", "~")) or base.count("/") != 1):
         raise TrainingError(
             f"there is no {base}; give a folder, a config.json, or an ID on the hub, OWNER/NAME"
         )
     try:
         return transformers.AutoConfig.from_pretrained(
-            str(path if path.exists() else base), trust_remote_code=False, token=False
+            str(path if there else base), trust_remote_code=False, token=False
         )
     except Exception as error:  # configs are other people's files, and break transformers wherever they like
         raise TrainingError(f"the config of {base} cannot be used: {first_line(error)}") from error

@@ -6,6 +6,8 @@ nothing of what follows it, so losses and gradients are those of separate rows; 
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,15 +18,34 @@ from evals.errors import TrainingError
 NO_LOSS = -100
 
 
-def refuse_other_attention(config: Any) -> None:
-    """Raise `TrainingError` for a base whose layers do not all attend to the whole context: the mask would not be theirs."""
-    text = config.get_text_config()
+def attend_by_mask(model: Any) -> None:
+    """Have a base attend as the mask of `as_one_row` says, and count positions as it does.
+
+    Only PyTorch's own attention (sdpa) takes a mask of true and false for what it is: others add it to the scores, or leave
+    it aside. Raises `TrainingError` for a base that has no such attention, or one beside it: windows, a state that runs
+    through the row, distances counted in the row itself (ALiBi).
+    """
+    if model.config._attn_implementation != "sdpa":
+        with contextlib.suppress(
+            ValueError
+        ):  # a base that has no other attention says so, or stays what it is
+            model.set_attn_implementation("sdpa")
+    text = model.config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
     windowed = getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True)
-    if kinds != {"full_attention"} or (windowed and not getattr(text, "layer_types", None)):
+    inner = getattr(text, "attn_config", None)  # MPT keeps its settings there
+    plain = (
+        model.config._attn_implementation == "sdpa"
+        and "position_ids" in inspect.signature(model.forward).parameters
+        and kinds == {"full_attention"}
+        and not (windowed and not getattr(text, "layer_types", None))
+        and not any(getattr(one, "alibi", False) for one in (text, inner))
+        and not getattr(text, "attention_layers", None)
+    )
+    if not plain:
         raise TrainingError(
-            "train.share_prefix needs a base of plain attention, and this one has windows or layers of another kind; "
-            "set it to false"
+            "train.share_prefix needs a base of plain attention that PyTorch computes (sdpa), and this one has another, or "
+            "windows, or layers of another kind; set it to false"
         )
 
 

@@ -100,6 +100,7 @@ def train(
         config=config,
         data=material.dataset.sha256,
         base=base.digest,
+        examples=material.digest,
         method=way.method,
         processes=processes.num_processes,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -107,6 +108,7 @@ def train(
     folder = out or _folder(config.name, adapters, resume, processes)
     if resume:
         refuse_changes(folder, started)
+        refuse_pickles(folder)
     elif processes.is_main_process:
         begin(folder, started)
     processes.wait_for_everyone()
@@ -255,9 +257,10 @@ def _finish(
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
     write_model_card(folder, manifest)
-    keep_only(folder, set())
+    # Until the manifest is there, a training that fails here goes on from its last checkpoint.
     refuse_pickles(folder)
     write_manifest(folder, manifest)
+    keep_only(folder, set())
     (folder / STARTED).unlink(missing_ok=True)
 
 

@@ -43,7 +43,7 @@ from training.config import TrainConfig
 from training.encode import Encoded
 from training.order import EpochOrder
 from training.sft_arguments import arguments, as_dataset, lora_config
-from training.shared_prefix import as_one_row, refuse_other_attention
+from training.shared_prefix import as_one_row, attend_by_mask
 
 COUNTS = "counts.json"
 
@@ -112,7 +112,7 @@ class AdapterTrainer(SFTTrainer):
         self._started = self._measuring = 0.0
         self._paused: float | None = None
         if config.train.share_prefix:
-            refuse_other_attention(model.config)
+            attend_by_mask(model)
         options = arguments(config, folder, bf16=bf16)
         self.order = EpochOrder(
             [len(one.input_ids) for one in train],
@@ -142,9 +142,26 @@ class AdapterTrainer(SFTTrainer):
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """The card is written at the end, from the manifest."""
 
-    def train(self, *arguments: Any, **named: Any) -> Any:
+    def train(self, resume_from_checkpoint: Any = None, *arguments: Any, **named: Any) -> Any:
+        """Train to the end, from a checkpoint on where one is given; one that was stopped early stays as it is."""
+        if resume_from_checkpoint and self._stopped_at(Path(resume_from_checkpoint)):
+            return None
         with _deprecations_of_others():
-            return super().train(*arguments, **named)
+            return super().train(resume_from_checkpoint, *arguments, **named)
+
+    def _stopped_at(self, checkpoint: Path) -> bool:
+        """Whether the training had come to its early stop there; then all is set to that checkpoint."""
+        if self._config.train.early_stop is None:
+            return False
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        return self.patience_is_over()
+
+    def patience_is_over(self) -> bool:
+        """Whether the held-out loss has not been better for as many evaluations as `early_stop` says."""
+        patience = self._config.train.early_stop
+        losses = list(self.held_out_losses().values())
+        return bool(patience and losses) and len(losses) - 1 - losses.index(min(losses)) >= (patience or 0)
 
     # Order
 
@@ -349,7 +366,5 @@ class _Rhythm(TrainerCallback):
         control.should_save = not last and step % (plan.save_every or per_epoch) == 0
 
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        patience = self._trainer._config.train.early_stop
-        losses = list(self._trainer.held_out_losses().values())
-        if patience and losses and len(losses) - 1 - losses.index(min(losses)) >= patience:
+        if self._trainer.patience_is_over():
             control.should_training_stop = True

@@ -30,6 +30,7 @@ def started(**changes: Any) -> Started:
         "config": CONFIG,
         "data": "d" * 64,
         "base": "b" * 64,
+        "examples": "x" * 64,
         "method": "fp32",
         "processes": 1,
         "created": "2026-11-30T12:00:00Z",
@@ -62,6 +63,12 @@ def test_where_the_data_lies_may_change(tmp_path: Path) -> None:
     [
         ({"data": "e" * 64}, "the bytes of the data file"),
         ({"base": "e" * 64}, "the base's files"),
+        ({"data": "e" * 64, "examples": "e" * 64}, "the bytes of the data file"),
+        (
+            {"examples": "e" * 64},
+            "the examples' tokens (the task's system message or prompt was changed, or the base's chat template writes the "
+            "date)",
+        ),
         ({"method": "bf16"}, "the method (fp32, now bf16)"),
         ({"processes": 2}, "the number of processes (1, now 2)"),
         ({"config": TrainConfig(name="small", data="x", held_out=0.2)}, "held_out in the config"),

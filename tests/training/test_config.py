@@ -87,6 +87,8 @@ def test_each_mistake_is_told_with_its_line(tmp_path: Path) -> None:
         ("train: {learning_rate: 0}", "train.learning_rate: should be greater than 0"),
         ("train: {learning_rate: .nan}", "train.learning_rate: should be a finite number"),
         ("train: {epochs: .inf}", "train.epochs: should be a finite number"),
+        ("allow_contamination: ' '", "allow_contamination: is blank: say why the overlaps may stay"),
+        ("train: {neftune: 5, share_prefix: true}", "train: neftune and share_prefix do not go together"),
         ("train: {neftune: 0}", "train.neftune: should be greater than 0"),
     ],
 )
@@ -119,6 +121,13 @@ def test_a_data_file_that_is_not_there_is_told_with_its_line(tmp_path: Path) -> 
     (found,) = problems(tmp_path, "name: ops\ndata: other.jsonl\n")
 
     assert found == "train.yaml:2: data: there is no file other.jsonl"
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/x.jsonl", "a" * 300])
+def test_a_data_file_that_no_file_can_be_called_is_told_with_its_line(tmp_path: Path, name: str) -> None:
+    (found,) = problems(tmp_path, f"name: ops\ndata: {name}\n")
+
+    assert found.startswith(f"train.yaml:2: data: {name[:40]}") and "cannot be the name of a file: " in found
 
 
 def test_a_config_that_is_no_yaml_is_told(tmp_path: Path) -> None:

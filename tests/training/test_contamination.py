@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -266,3 +267,21 @@ def test_every_case_of_this_repository_is_found_by_its_input_and_by_its_long_ref
     # Cases of one repository are told apart: none overlaps another's input or answer.
     assert [(one.line, one.task, one.case) for one in by_reference] == long
     assert len(by_input) == len(cases)
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        lambda text: text.replace("e", "e\u00ad"),
+        lambda text: "\u200b".join(text),
+        lambda text: text.replace(" ", " \u2060"),
+        lambda text: "\ufeff".join(text),
+    ],
+    ids=["soft-hyphens", "no-width-spaces", "word-joiners", "byte-order-marks"],
+)
+def test_invisible_characters_hide_no_case(hide: Callable[[str], str], tasks: tuple[GoldenTask, ...]) -> None:
+    assert found(hide(HARBOUR), tasks) == [("harbour", "input", "normalised")]
+    assert found("Tell me all that you know of it: " + hide(HARBOUR), tasks) == [
+        ("harbour", "input", "13-gram")
+    ]
+    assert [one[:2] for one in near_texts([hide(EIGHT.replace("ripe", "good"))], [EIGHT])] == [(0, 0)]

@@ -22,7 +22,9 @@ from training.fit import (
     BITS,
     RANKS,
     Longest,
+    Training,
     Trainings,
+    Way,
     held_back,
     inference,
     memory_size,
@@ -168,7 +170,7 @@ def test_a_size_is_read_in_its_unit(text: str, size: float) -> None:
     assert memory_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["16", "GB", "0GB", "-3GB", "1e3GB", "sixteen"])
+@pytest.mark.parametrize("text", ["16", "GB", "0GB", "-3GB", "1e3GB", "sixteen", "9" * 400 + "GB"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="16GB"):
         memory_size(text)
@@ -267,6 +269,25 @@ def test_a_base_that_is_not_there_is_told(name: str) -> None:
         read_config(name)
 
 
+@pytest.mark.parametrize("name", ["~nosuchuser/x", "a" * 300, "/" + "a" * 300])
+def test_a_name_that_no_base_can_have_is_told(name: str) -> None:
+    with pytest.raises(TrainingError, match="cannot be the name of a base: "):
+        read_config(name)
+
+
+@pytest.mark.parametrize(
+    ("figures", "option"),
+    [((8, 100_000_000_000, 1), "--max-length"), ((8, 64, 10**12), "--batch"), ((10**12, 64, 1), "--rank")],
+)
+def test_figures_that_no_model_is_trained_with_are_refused(
+    figures: tuple[int, int, int], option: str
+) -> None:
+    rank, length, batch = figures
+
+    with pytest.raises(SettingsError, match=f"{option} 10{{11,12}} is too large"):
+        plan_of("bf16", rank, length, batch=batch)
+
+
 @pytest.mark.parametrize(
     "text", ["{", "[]", '{"model_type": "nothing-known"}', '{"auto_map": {"A": "b.py"}}']
 )
@@ -305,6 +326,30 @@ def test_the_report_says_what_fits_in_the_width_there_is(width: int) -> None:
     assert max(map(len, text.splitlines())) <= width or width == 40
     assert "\x1b" not in text and "1,216" in text and "none" in text
     assert "(-50.0%)" in " ".join(text.split()) and "31% of the card's peak" in " ".join(text.split())
+
+
+WAYS: tuple[Way, ...] = ("bf16", "qlora", "fp32")
+
+
+def test_no_figure_is_broken_into_two_or_cut_at_forty_columns() -> None:
+    shape = shape_of("qwen3-8b")
+    plan = Plan(128, 131_072)
+    report = FitReport(
+        shape,
+        80 * 10**9,
+        [inference(shape, name, 131_072) for name in BITS],
+        [Training("qlora", replace(plan, checkpointing=False), 10**8, 6 * 10**9, 10**9, 1234 * 10**9)],
+        [Longest(way, rank, 121_472) for way in WAYS for rank in RANKS],
+    )
+    out = io.StringIO()
+
+    print_fit(Console(file=out, width=40), report)
+
+    told = out.getvalue().split()
+    assert max(map(len, out.getvalue().splitlines())) <= 40 or "parameters" in out.getvalue().splitlines()[0]
+    assert "…" not in out.getvalue() and "1241.00" in told and told.count("131,072") == 10
+    assert told.count("121,472") == 15 and f"{report.inferences[0].total / 1e9:.2f}" in told
+    assert "context of 40,960: no example of that length" in " ".join(told)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

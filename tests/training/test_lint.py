@@ -74,7 +74,10 @@ def test_a_golden_input_forbids_training(tmp_path: Path, task: GoldenTask) -> No
 
     (problem,) = report.problems
     assert problem.what.startswith("1 example overlaps golden cases: ")
-    assert "--allow-contamination REASON" in problem.what
+    assert (
+        "here with --allow-contamination REASON, in the training's config with allow_contamination"
+        in problem.what
+    )
     assert [(one.line, one.what) for one in problem.details] == [
         (7, "colours/sky, input, normalised: The sky above us.")
     ]

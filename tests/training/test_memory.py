@@ -68,8 +68,16 @@ def test_a_target_that_the_base_lacks_is_told_with_those_that_it_has() -> None:
     refuse_unknown_targets(SHAPES, LoraConfig())
     refuse_unknown_targets(SHAPES, LoraConfig(targets=["q_proj", "self_attn.v_proj"]))
 
-    with pytest.raises(TrainingError, match="has no module query; it has q_proj, v_proj"):
+    with pytest.raises(TrainingError, match="have no module query; they have q_proj, v_proj"):
         refuse_unknown_targets(SHAPES, LoraConfig(targets=["q_proj", "query"]))
+
+
+@pytest.mark.parametrize("target", ["embed_tokens", "model.embed_tokens", "lm_head"])
+def test_embeddings_and_the_output_layer_are_no_targets(target: str) -> None:
+    lora = LoraConfig(targets=["q_proj", target])
+
+    with pytest.raises(TrainingError, match=rf"have no module {target}; they have q_proj, v_proj"):
+        refuse_unknown_targets(SHAPES, lora)
 
 
 def test_what_does_not_fit_is_told_with_what_to_do() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evals.errors import TrainingError
 from tests.small_hf_model import save_model
-from training.shared_prefix import NO_LOSS, as_one_row, refuse_other_attention
+from training.shared_prefix import NO_LOSS, as_one_row, attend_by_mask
 
 
 def row(prompt: list[int], completion: list[int]) -> dict[str, list[int]]:
@@ -68,7 +68,7 @@ def gradients(base: Path, batches: list[dict[str, torch.Tensor]]) -> tuple[float
     for batch in batches:
         labels = batch.pop("labels")
         logits = model(**batch, use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(
+        loss: Any = torch.nn.functional.cross_entropy(
             logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum", ignore_index=NO_LOSS
         )
         loss.backward()
@@ -90,13 +90,73 @@ def test_losses_and_gradients_are_those_of_separate_rows(base: Path) -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_bases_of_another_attention_are_refused() -> None:
-    plain = transformers.LlamaConfig(num_hidden_layers=2)
-    windows = transformers.Gemma3TextConfig(num_hidden_layers=6, sliding_window=64)
-    all_windows = transformers.MistralConfig(num_hidden_layers=2, sliding_window=64)
+def on_meta(config: Any) -> Any:
+    auto: Any = transformers.AutoModelForCausalLM
+    with torch.device("meta"):
+        return auto.from_config(config)
 
-    refuse_other_attention(plain)
-    refuse_other_attention(transformers.Qwen3Config(num_hidden_layers=2))
-    for config in (windows, all_windows):
-        with pytest.raises(TrainingError, match="share_prefix"):
-            refuse_other_attention(config)
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        transformers.LlamaConfig(**SMALL),
+        transformers.Qwen3Config(**SMALL),
+        transformers.GPTNeoXConfig(**SMALL),
+    ],
+    ids=lambda one: one.model_type,
+)
+def test_bases_of_plain_attention_are_taken(config: Any) -> None:
+    model = on_meta(config)
+
+    attend_by_mask(model)
+
+    assert model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        transformers.Gemma3TextConfig(**(SMALL | {"num_hidden_layers": 6}), head_dim=8, sliding_window=64),
+        transformers.MistralConfig(**SMALL, num_key_value_heads=2, sliding_window=64),
+        transformers.GPTNeoConfig(
+            vocab_size=50,
+            hidden_size=32,
+            num_layers=2,
+            num_heads=4,
+            attention_types=[[["global", "local"], 1]],
+        ),
+        transformers.MptConfig(vocab_size=50, d_model=32, n_layers=2, n_heads=4),
+        transformers.BloomConfig(vocab_size=50, hidden_size=32, n_layer=2, n_head=4),
+        transformers.FalconConfig(**SMALL, alibi=True),
+        transformers.FalconConfig(**(SMALL | {"attn_implementation": "eager"})),
+        transformers.RwkvConfig(vocab_size=50, hidden_size=32, num_hidden_layers=2),
+        transformers.MambaConfig(vocab_size=50, hidden_size=32, num_hidden_layers=2, state_size=8),
+    ],
+    ids=lambda one: f"{one.model_type}-{one._attn_implementation}",
+)
+def test_bases_of_another_attention_are_refused(config: Any) -> None:
+    with pytest.raises(TrainingError, match="share_prefix"):
+        attend_by_mask(on_meta(config))
+
+
+def test_a_base_that_asks_for_eager_attention_is_computed_by_pytorch_s_own(base: Path) -> None:
+    auto: Any = transformers.AutoModelForCausalLM
+    model = auto.from_pretrained(base, attn_implementation="eager").eval()
+    rows = [row([60, 61, 62], [63, 64, 65]), row([60, 61, 62], [70, 71])]
+
+    attend_by_mask(model)
+
+    made = as_one_row(rows)
+    made.pop("labels")
+    with torch.no_grad():
+        alone = model(torch.tensor([rows[1]["input_ids"]])).logits[0, -1]
+        shared = model(**made).logits[0, -1]
+    torch.testing.assert_close(shared, alone, rtol=1e-4, atol=1e-4)

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -288,11 +289,103 @@ def test_a_resumption_on_another_base_is_refused(cut: tuple[Path, Path], base: P
     assert "the base's files" in refusal(config, folder, resume=True)
 
 
+def test_a_resumption_with_another_system_message_is_refused(base: Path, tmp_path: Path) -> None:
+    class Stops(Watched):
+        def step(self, step: int, loss: float, tokens: int, tokens_per_s: float) -> None:
+            raise KeyboardInterrupt
+
+    config = write_training(tmp_path, base, task="colours")
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path / "out", progress=Stops())
+    task = tmp_path / "golden" / "colours" / "task.yaml"
+    task.write_text(task.read_text() + "system: Answer as a pirate would.\n")
+
+    found = refusal(config, tmp_path / "out", resume=True)
+
+    assert "something else is asked now: the examples' tokens (the task's system message" in found
+
+
+def test_a_manifest_that_cannot_be_written_leaves_the_checkpoints(base: Path, tmp_path: Path) -> None:
+    class InTheWay(Watched):
+        def step(self, step: int, loss: float, tokens: int, tokens_per_s: float) -> None:
+            super().step(step, loss, tokens, tokens_per_s)
+            if step == self.total:
+                (tmp_path / "out" / "manifest.json").mkdir()
+
+    config = write_training(tmp_path, base, train={"save_every": 2, "epochs": 1})
+    first = InTheWay()
+
+    assert "cannot be written: " in refusal(config, tmp_path / "out", progress=first)
+
+    (tmp_path / "out" / "manifest.json").rmdir()
+    after = Watched()
+    run(config, tmp_path / "out", resume=True, progress=after)
+    assert [step for step, _, _ in after.steps] == [first.total - 1, first.total]  # from checkpoint-4 on
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+
+
+def test_a_pickle_that_comes_while_training_is_refused_and_leaves_the_checkpoints(
+    base: Path, tmp_path: Path
+) -> None:
+    class Drops(Watched):
+        def step(self, step: int, loss: float, tokens: int, tokens_per_s: float) -> None:
+            super().step(step, loss, tokens, tokens_per_s)
+            (tmp_path / "out" / "training_args.bin").write_bytes(pickle.dumps({"a": 1}))
+
+    config = write_training(tmp_path, base, train={"save_every": 2, "epochs": 1})
+    first = Drops()
+
+    assert "holds pickled files (training_args.bin)" in refusal(config, tmp_path / "out", progress=first)
+
+    (tmp_path / "out" / "training_args.bin").unlink()
+    after = Watched()
+    run(config, tmp_path / "out", resume=True, progress=after)
+    assert [step for step, _, _ in after.steps] == [first.total - 1, first.total]  # from checkpoint-4 on
+
+
+def test_a_pickle_beside_the_checkpoints_is_refused_before_a_step(cut: tuple[Path, Path]) -> None:
+    config, folder = cut
+    (folder / "training_args.bin").write_bytes(pickle.dumps({"a": 1}))
+    progress = Watched()
+
+    found = refusal(config, folder, resume=True, progress=progress)
+
+    assert "holds pickled files (training_args.bin)" in found and progress.steps == []
+    assert (folder / "checkpoint-2").is_dir()
+
+
+def test_a_training_that_was_killed_at_its_early_stop_takes_no_further_step(
+    base: Path, tmp_path: Path
+) -> None:
+    plan = {"early_stop": 1, "evaluate_every": 1, "save_every": 1, "epochs": 30, "schedule": "constant"}
+    config = write_training(tmp_path, base, train=plan | {"learning_rate": 0.03})
+    whole = run(config, tmp_path / "whole")
+    stopped = open_adapter(whole).manifest
+
+    class InTheWay(Watched):
+        def end(self) -> None:
+            (tmp_path / "cut" / "manifest.json").mkdir()
+
+    assert "cannot be written: " in refusal(config, tmp_path / "cut", progress=InTheWay())
+    (tmp_path / "cut" / "manifest.json").rmdir()
+    after = Watched()
+    told = open_adapter(run(config, tmp_path / "cut", resume=True, progress=after)).manifest
+
+    assert after.steps == []
+    assert (told.steps, told.digest, told.loss, told.held_out_loss, told.tokens) == (
+        stopped.steps,
+        stopped.digest,
+        stopped.loss,
+        stopped.held_out_loss,
+        stopped.tokens,
+    )
+
+
 def test_a_pickle_in_a_checkpoint_is_refused(cut: tuple[Path, Path]) -> None:
     config, folder = cut
     (folder / "checkpoint-2" / "optimizer.pt").write_bytes(pickle.dumps({"a": 1}))
 
-    assert "holds pickled files (optimizer.pt)" in refusal(config, folder, resume=True)
+    assert "holds pickled files (checkpoint-2/optimizer.pt)" in refusal(config, folder, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -378,6 +471,32 @@ def test_a_task_that_is_not_there_is_told(base: Path, tmp_path: Path) -> None:
         run(write_training(tmp_path, base, task="sums"), tmp_path / "out")
 
 
+def test_an_empty_completion_is_refused_with_its_line(base: Path, tmp_path: Path) -> None:
+    config = write_training(tmp_path, base)
+    with (tmp_path / "examples.jsonl").open("a") as file:
+        file.write(json.dumps({"prompt": "Say nothing.", "completion": " \n"}) + "\n")
+
+    found = refusal(config, tmp_path / "out")
+
+    assert f"{tmp_path}/examples.jsonl: the completion is empty in line 25:" in found
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_example_beyond_the_base_s_context_is_told_with_both_lengths(base: Path, tmp_path: Path) -> None:
+    short = shutil.copytree(base, tmp_path / "short")
+    change_json(short / "config.json", max_position_embeddings=64)
+    config = write_training(tmp_path, short)
+
+    found = refusal(config, tmp_path / "out")
+
+    assert re.search(
+        rf"examples\.jsonl:\d+: the example takes \d\d tokens, and the context of {short} is 64; lower max_length to 64",
+        found,
+    )
+    config.write_text(config.read_text().replace("max_length: 128", "max_length: 64") + "\n")
+    assert run(config, tmp_path / "out").is_dir()
+
+
 def test_data_of_which_nothing_fits_is_told(base: Path, tmp_path: Path) -> None:
     config = write_training(tmp_path, base, max_length=64)
     (tmp_path / "examples.jsonl").write_text(json.dumps({"prompt": "x", "completion": "y" * 100}) + "\n")
@@ -387,7 +506,11 @@ def test_data_of_which_nothing_fits_is_told(base: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("targets", "said"),
-    [(["q_proj", "query"], "has no module query; it has"), (["lm_head"], "cannot be trained on")],
+    [
+        (["q_proj", "query"], "have no module query; they have"),
+        (["lm_head"], "have no module lm_head; they have"),
+        (["embed_tokens"], "have no module embed_tokens; they have"),
+    ],
 )
 def test_targets_that_cannot_be_trained_are_told(
     base: Path, tmp_path: Path, targets: list[str], said: str
@@ -472,7 +595,15 @@ def test_two_processes_train_one_adapter_and_go_on_after_a_kill(base: Path, tmp_
 
 def _changed_processes(config: Path, folder: Path) -> str:
     (folder / "manifest.json").unlink()
-    started = {"format": 1, "data": "d", "base": "b", "method": "fp32", "processes": 2, "created": ""}
+    started = {
+        "format": 1,
+        "data": "d",
+        "base": "b",
+        "examples": "x",
+        "method": "fp32",
+        "processes": 2,
+        "created": "",
+    }
     written = started | {"config": read_config(config).model_dump()}
     (folder / "started.json").write_text(json.dumps(written))
     return refusal(config, folder, resume=True)
