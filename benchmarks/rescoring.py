@@ -28,7 +28,8 @@ from evals.cases import GoldenCase, GoldenTask, load_golden
 from evals.checks.base import CheckOutcome
 from evals.needs import chat_request
 from evals.outcomes import judge_reply
-from evals.runs import CaseRecord, RunInfo, RunWriter, check_record, reply_figures, task_facts, versions
+from evals.runs import CaseRecord, RunInfo, RunWriter, check_record, reply_figures, task_facts
+from evals.surroundings import versions
 
 TASKS = 4
 CASES = 2500

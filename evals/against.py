@@ -19,7 +19,8 @@ from evals.pairing import Facts, RunSide, pass_rates, refuse_mismatch
 from evals.policy import Asked, Policy, Required, policy_of_tasks, read_policy, requirements
 from evals.recorded_side import read_side
 from evals.report.compared import comment_markdown
-from evals.runs import CaseRecord, task_facts, versions, write_whole
+from evals.runs import CaseRecord, task_facts, write_whole
+from evals.surroundings import versions
 from evals.verdict import Decision, Verdict
 
 

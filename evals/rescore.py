@@ -31,14 +31,13 @@ from evals.runs import (
     RunInfo,
     RunWriter,
     check_record,
-    git_state,
     read_lines,
     read_run,
     task_facts,
-    versions,
 )
 from evals.sampling import of_split, stood_for
 from evals.scores import Summary, summarise
+from evals.surroundings import git_state, versions
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.metadata
 import json
 import os
-import platform
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
 from filelock import FileLock, Timeout
 
 from evals.backends.base import Model, ModelReply
@@ -38,10 +34,6 @@ Made = TypeVar("Made")
 FORMAT = 1
 EXTRACTED_LIMIT = 4000
 SYNC_EVERY_S = 0.5
-_PACKAGES = (
-    *("goldengate", "pytest", "pytest-xdist", "ollama", "xllamacpp", "jsonschema", "mecha", "regex"),
-    *("markdown-it-py", "py3langid", "rapidfuzz"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,43 +351,6 @@ def read_lines(path: Path, make: Callable[[Mapping[str, Any]], Made]) -> Iterato
                 yield made
     except (OSError, UnicodeDecodeError) as error:
         raise RunRecordError(f"{path} cannot be read: {error}") from error
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def host() -> dict[str, Any]:
-    """The machine: system, processor, cores, memory in bytes."""
-    memory = psutil.virtual_memory().total
-    return {
-        "system": platform.platform(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_bytes": memory,
-    }
-
-
-def git_state(folder: Path) -> dict[str, Any]:
-    """Commit and dirty flag of the working tree that holds `folder`; empty where there is none."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True
-        )
-        return done.stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return {}
 
 
 def task_facts(tasks: Sequence[GoldenTask]) -> dict[str, dict[str, Any]]:

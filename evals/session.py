@@ -27,12 +27,13 @@ from evals.report.markdown import markdown_report
 from evals.report.snapshots import snapshots_section
 from evals.results import Results
 from evals.resume import Started, read_started, refuse_changes
-from evals.runs import CaseRecord, RunInfo, RunWriter, git_state, host, task_facts, versions, write_whole
+from evals.runs import CaseRecord, RunInfo, RunWriter, task_facts, write_whole
 from evals.sampling import of_split, sample_cases, stood_for
 from evals.scores import Summary, summarise
 from evals.since import lowered_since
 from evals.snapshot_folder import left_over
 from evals.snapshots import SNAPSHOTS_FILE, SnapshotResults, snapshot_problems
+from evals.surroundings import git_state, host, versions
 from evals.verdict import Decision, Verdict
 
 

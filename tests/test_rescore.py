@@ -31,8 +31,8 @@ from evals.runs import (
     read_results,
     read_run,
     task_facts,
-    versions,
 )
+from evals.surroundings import versions
 from tests.evals_run import Evals
 from tests.fault_server import FaultServer, answer
 from tests.golden_folder import CASES, TASK, edited, write_golden

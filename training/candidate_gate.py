@@ -26,7 +26,8 @@ from evals.errors import (
     TrainingError,
 )
 from evals.policy import read_policy
-from evals.runs import finished_runs, git_state, read_run, write_whole
+from evals.runs import finished_runs, read_run, write_whole
+from evals.surroundings import git_state
 from training.evidence import VERDICT_FILE, own_task, read_evidence
 from training.ledger import Ledger, LedgerEntry, fit_for_ledger, last
 from training.manifest import read_manifest

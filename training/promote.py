@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from evals.checks.answers import shorten
 from evals.errors import GoldenGateError, PromotionRefused, RegistryError
-from evals.runs import git_state
+from evals.surroundings import git_state
 from training.aliases import Aliases, AliasMoves, alone
 from training.candidate_gate import check_name
 from training.evidence import lacking, last_move

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evals.backends.base import parse_spec
 from evals.errors import GoldenGateError
-from evals.runs import git_state
+from evals.surroundings import git_state
 from training.ledger import Action, Ledger, LedgerEntry
 from training.manifest import MANIFEST, Adapter, open_adapter
 from training.registry import Entry

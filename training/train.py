@@ -6,7 +6,6 @@ Under `accelerate launch` each process runs all of this; the main one alone writ
 from __future__ import annotations
 
 import errno
-import importlib.metadata
 import sys
 import time
 from collections.abc import Iterator
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from evals.backends.hugging_face_folder import ADAPTER_WEIGHTS, model_weights
 from evals.errors import TrainingError, first_line
 from evals.journal import Journal
-from evals.runs import git_state, versions, write_whole
-from evals.runs import host as machine
+from evals.runs import write_whole
+from evals.surroundings import git_state, versions
+from evals.surroundings import host as machine
 from training.adapter_folder import (
     ADAPTERS,
     STARTED,
@@ -240,7 +240,7 @@ def _finish(
         ),
         config=config,
         method=way.method,
-        versions=_versions(),
+        versions=versions(*_PACKAGES),
         seed=config.train.seed,
         steps=trainer.state.global_step,
         loss=sum(last) / len(last),
@@ -262,16 +262,6 @@ def _finish(
     write_manifest(folder, manifest)
     keep_only(folder, set())
     (folder / STARTED).unlink(missing_ok=True)
-
-
-def _versions() -> dict[str, str]:
-    found = versions()
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _peak_bytes() -> int | None:
