@@ -192,6 +192,15 @@ def test_what_cannot_be_taken_back_is_told_with_what_stands_now(
     assert promoted.digest("prod") == A
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as in a terminal, also where this process was begun in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_goes_back_and_is_written_down(promoted: Stage, server: RegistryServer) -> None:
     before = promoted.standing()
 
