@@ -23,7 +23,8 @@ from training.checkpoints import checkpoint_folder, checkpoints, latest_checkpoi
 from training.config import LoraConfig, ScheduleConfig, TrainConfig
 from training.encode import Encoded
 from training.no_pickle import refuse_pickles
-from training.sft_arguments import NO_LOSS, as_dataset
+from training.sft_arguments import as_dataset
+from training.shared_prefix import NO_LOSS
 from training.trainer import AdapterTrainer, Step
 
 
