@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -86,6 +86,18 @@ def agreement(
         noise_floor=noise_floor,
         floor=floor,
     )
+
+
+def form(measure: AgreementName, reply: ModelReply, repeat: int, outcomes: Iterable[str]) -> Hashable:
+    """What the repeats of a case must share to agree; `outcomes` is how each check of this one ended, read only
+    where that is the measure."""
+    if reply.fault:
+        return "fault", repeat  # what is missing agrees with nothing
+    if measure == "exact":
+        return exact_form(reply)
+    if measure == "normalised":
+        return normalised_form(reply)
+    return tuple(outcomes)
 
 
 def exact_form(reply: ModelReply) -> Hashable:

@@ -16,7 +16,7 @@ from _pytest.outcomes import Skipped  # the class behind `pytest.skip`, which ha
 
 from evals.checks.answers import shorten
 from evals.checks.base import CheckOutcome, CheckResult
-from evals.consistency import EXPLAINED, Agreement, AgreementName, agreement, exact_form, normalised_form
+from evals.consistency import EXPLAINED, Agreement, AgreementName, agreement, form
 from evals.gate import NO_MISS
 from evals.items import ASKING, SETTINGS
 from evals.needs import AgreementItem, Asking, CheckItem, GoldenItem, Need, Reply
@@ -175,14 +175,8 @@ def agreed(item: AgreementItem, request: pytest.FixtureRequest) -> Agreed:
 
 
 def _form(measure: AgreementName, need: Need, reply: Reply) -> Hashable:
-    if reply.reply.fault:
-        return "fault", need.repeat  # what is missing agrees with nothing
-    if measure == "exact":
-        return exact_form(reply.reply)
-    if measure == "normalised":
-        return normalised_form(reply.reply)
     results = (judge_check(need.case, check, reply.reply, reply.asked) for check in need.case.checks)
-    return tuple(result.outcome.value for result in results)
+    return form(measure, reply.reply, need.repeat, (result.outcome.value for result in results))
 
 
 def _fail(need: Need, reply: Reply, reason: str) -> NoReturn:

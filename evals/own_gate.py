@@ -9,14 +9,13 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from evals.backends.base import ModelReply
-from evals.consistency import Agreement, AgreementName, agreement, exact_form, normalised_form
+from evals.consistency import Agreement, AgreementName, agreement, form
 from evals.errors import RunRecordError
 from evals.gate import judge_run
 from evals.pairing import RunSide
 from evals.recorded_side import selection_of
 from evals.rescore import recorded_replies
-from evals.runs import CaseRecord, RunInfo, read_lines
+from evals.runs import RunInfo, read_lines
 from evals.scores import summarise
 from evals.snapshots import SNAPSHOTS_FILE, Compared, snapshot_problems
 
@@ -57,7 +56,9 @@ def _agreements(side: RunSide, folder: Path) -> Iterator[Agreement]:
         for measure in floors[record.task]:
             by_case = forms.setdefault((record.task, measure), {})
             # A reply itself is forgotten once it is compared.
-            by_case.setdefault(record.case, []).append(hash(_form(measure, record, reply)))
+            by_case.setdefault(record.case, []).append(
+                hash(form(measure, reply, record.repeat, (one.outcome for one in record.checks)))
+            )
     for (task, measure), by_case in forms.items():
         if whole := {case: found for case, found in by_case.items() if len(found) == repeats}:
             yield agreement(
@@ -68,16 +69,6 @@ def _agreements(side: RunSide, folder: Path) -> Iterator[Agreement]:
                 noise_floor=side.tasks[task].get("options", {}).get("temperature") == 0,
                 floor=floors[task][measure],
             )
-
-
-def _form(measure: AgreementName, record: CaseRecord, reply: ModelReply) -> Hashable:
-    if reply.fault:
-        return "fault", record.repeat  # what is missing agrees with nothing
-    if measure == "exact":
-        return exact_form(reply)
-    if measure == "normalised":
-        return normalised_form(reply)
-    return tuple(check.outcome for check in record.checks)
 
 
 def _snapshots(side: RunSide, folder: Path) -> list[Compared]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from evals.backends.base import Model, ModelReply
 from evals.cases import GoldenTask, Split, load_golden
-from evals.consistency import Agreement, AgreementName, agreement, exact_form, normalised_form
+from evals.consistency import AGREEMENTS, Agreement, AgreementName, agreement, form
 from evals.errors import RunRecordError, SettingsError
 from evals.flips import Changes, Comparison, LeftOut
 from evals.gate import GateVerdict, Selection, judge_run
@@ -185,15 +185,10 @@ class _Repeats:
         """Note one reply in the form that each measure of agreement compares."""
         if self._number == 1:
             return
-        missing = ("fault", record.repeat)  # what is missing agrees with nothing
-        forms: dict[AgreementName, Hashable] = {
-            "exact": missing if reply.fault else exact_form(reply),
-            "normalised": missing if reply.fault else normalised_form(reply),
-            "verdict": missing if reply.fault else tuple(check.outcome for check in record.checks),
-        }
-        for measure, form in forms.items():
+        for measure in AGREEMENTS:
+            made = form(measure, reply, record.repeat, (check.outcome for check in record.checks))
             by_case = self._forms.setdefault((record.model, record.task, measure), {})
-            by_case.setdefault(record.case, []).append(hash(form))
+            by_case.setdefault(record.case, []).append(hash(made))
 
     def agreements(self, tasks: Sequence[GoldenTask]) -> list[Agreement]:
         """The agreement of the cases of which all repeats were judged; none where nothing was asked twice."""

@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from evals.errors import (
     TrainingError,
 )
 from evals.policy import read_policy
-from evals.runs import finished_runs, read_run, write_whole
+from evals.runs import RunInfo, finished_runs, read_run, write_whole
 from evals.surroundings import git_state
 from training.evidence import VERDICT_FILE, own_task, read_evidence
 from training.ledger import Ledger, LedgerEntry, fit_for_ledger, last
@@ -236,22 +236,32 @@ def run_to_its_end(command: Sequence[str]) -> int:
 
 def run_and_find(command: Sequence[str], candidate: str, reports: Path) -> Path:
     """Run the gate; the folder of the newest run that judged this candidate since. `PromotionRefused` without one."""
-    before = set(_judged_runs(reports))
-    status = run_to_its_end(command)
     spec = parse_spec(candidate)
-    found = []
-    for folder in set(_judged_runs(reports)) - before:
-        info = read_run(folder)
-        if any(model.spec == spec for model in info.models):
-            found.append((info.started, folder))
-    if not found:
+    status, folder = newest_since(
+        command,
+        reports,
+        lambda folder, info: (
+            (folder / VERDICT_FILE).is_file() and any(model.spec == spec for model in info.models)
+        ),
+    )
+    if folder is None:
         why = _STATUS.get(status, f"it ended with status {status}")
         raise PromotionRefused(f"the gate of {candidate} gave no verdict: {why}; what it printed says more")
-    return max(found)[1]
+    return folder
 
 
-def _judged_runs(reports: Path) -> list[Path]:
-    return [folder for folder in finished_runs(reports) if (folder / VERDICT_FILE).is_file()]
+def newest_since(
+    command: Sequence[str], reports: Path, fits: Callable[[Path, RunInfo], bool]
+) -> tuple[int, Path | None]:
+    """Run `pytest evals`; its exit status, and the newest record that came meanwhile and fits, or None."""
+    before = set(finished_runs(reports))
+    status = run_to_its_end(command)
+    found = []
+    for folder in set(finished_runs(reports)) - before:
+        info = read_run(folder)
+        if fits(folder, info):
+            found.append((info.started, folder))
+    return status, max(found)[1] if found else None
 
 
 def _from_ledger(folder: Path, ledger: Ledger) -> str:

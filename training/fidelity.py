@@ -19,10 +19,10 @@ from evals.checks.answers import shorten
 from evals.errors import RunRecordError, SettingsError, TrainingError
 from evals.pairing import passes
 from evals.recorded_side import read_side
-from evals.runs import finished_runs, read_replies, read_run, write_whole
+from evals.runs import read_replies, read_run, write_whole
 from evals.sampling import of_split
 from training.bases import open_base
-from training.candidate_gate import run_to_its_end
+from training.candidate_gate import newest_since
 from training.fidelity_findings import Finding, diagnose
 from training.fidelity_measure import Given, Measured, Step, measure
 from training.fidelity_steps import OllamaSteps, local_steps
@@ -220,18 +220,14 @@ def _refuse_unusable(task: str, split: str, golden: Path, quantizations: Sequenc
 
 def _run_folder(command: Sequence[str], steps: Sequence[Step], reports: Path) -> Path:
     """Run it; the folder of the newest record since that has the steps. `TrainingError` without one."""
-    before = set(finished_runs(reports))
-    status = run_to_its_end(command)
-    found = []
-    for folder in set(finished_runs(reports)) - before:
-        info = read_run(folder)
-        if (
-            any(model.spec.text == steps[0].spec for model in info.models)
-            or steps[0].spec in info.unavailable
-        ):
-            found.append((info.started, folder))
-    if not found:
+    first = steps[0].spec
+    status, folder = newest_since(
+        command,
+        reports,
+        lambda _, info: any(model.spec.text == first for model in info.models) or first in info.unavailable,
+    )
+    if folder is None:
         raise TrainingError(
             f"the run that asks all steps left no record: it ended with status {status}; what it printed says more"
         )
-    return max(found)[1]
+    return folder
